@@ -2,3 +2,4 @@
 //! health checkers; sockets go through our own io_uring layer. `docs/ARCHITECTURE.md` is the map.
 
 pub mod config;
+pub mod ring;

@@ -1,0 +1,137 @@
+//! A listener's slot: one multishot accept that serves many connections, and the sockets nobody has taken yet.
+//!
+//! The kernel ends the multishot when it cannot accept (no descriptor left, say): the error goes to the caller of `accept`,
+//! and the next call arms it again, else the listener falls silent.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::task::{Context, Poll};
+
+use io_uring::{cqueue, opcode, types};
+
+use super::driver::{Core, Ring, adopt};
+use super::socket::Waiter;
+use super::token::{self, Kind};
+
+pub(super) struct ListenerSlot {
+    pub(super) generation: u32,
+    fd: RawFd,
+    pub(super) armed: bool,
+    released: bool,
+    accepted: VecDeque<OwnedFd>,
+    error: Option<i32>,
+    waiter: Waiter,
+}
+
+/// A listening socket of this shard. Dropping it closes it and what was accepted but not taken.
+pub struct TcpListener {
+    ring: Ring,
+    slot: u32,
+}
+
+impl TcpListener {
+    /// Takes over a socket that listens already (`options::listen`).
+    #[must_use]
+    pub fn new(ring: &Ring, socket: OwnedFd) -> Self {
+        use std::os::fd::IntoRawFd;
+        let mut core = ring.shared.core.borrow_mut();
+        let generation = core.next_generation();
+        let slot = core.listeners.insert(ListenerSlot {
+            generation,
+            fd: socket.into_raw_fd(),
+            armed: false,
+            released: false,
+            accepted: VecDeque::new(),
+            error: None,
+            waiter: Waiter::default(),
+        });
+        let slot = u32::try_from(slot).expect("fewer listeners than descriptors");
+        drop(core);
+        TcpListener { ring: ring.clone(), slot }
+    }
+
+    /// The next connection.
+    ///
+    /// # Errors
+    /// What the kernel answers, `EMFILE` say. Nothing is lost: the connections wait in the backlog, and the next call
+    /// accepts again.
+    pub async fn accept(&self) -> io::Result<OwnedFd> {
+        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_accept(self.slot, context)).await
+    }
+
+    /// Connections that are complete but not yet accepted, without waiting: to be served before the listener closes.
+    #[must_use]
+    pub fn take_backlog(&self) -> Vec<OwnedFd> {
+        let core = &mut *self.ring.shared.core.borrow_mut();
+        let listener = &mut core.listeners[self.slot as usize];
+        let mut taken: Vec<OwnedFd> = listener.accepted.drain(..).collect();
+        taken.extend(std::iter::from_fn(|| super::options::accept_now(listener.fd)));
+        taken
+    }
+}
+
+impl Drop for TcpListener {
+    fn drop(&mut self) {
+        self.ring.shared.core.borrow_mut().release_listener(self.slot);
+    }
+}
+
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.shared.core.borrow().listeners[self.slot as usize].fd
+    }
+}
+
+impl Core {
+    fn poll_accept(&mut self, slot: u32, context: &Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let listener = &mut self.listeners[slot as usize];
+        if let Some(socket) = listener.accepted.pop_front() {
+            return Poll::Ready(Ok(socket));
+        }
+        if let Some(errno) = listener.error.take() {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
+        }
+        listener.waiter.wait(context);
+        if !listener.armed {
+            listener.armed = true;
+            let entry = opcode::AcceptMulti::new(types::Fd(listener.fd)).flags(libc::SOCK_CLOEXEC).build();
+            let user_data = token::encode(Kind::Accept, listener.generation, slot);
+            self.push(entry.user_data(user_data));
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn complete_accept(&mut self, slot: u32, result: i32, flags: u32) {
+        let listener = &mut self.listeners[slot as usize];
+        if !cqueue::more(flags) {
+            listener.armed = false;
+        }
+        if result >= 0 {
+            // A released listener drops it, which closes it.
+            listener.accepted.push_back(adopt(result));
+        } else if -result != libc::ECANCELED {
+            listener.error = Some(-result);
+        }
+        listener.waiter.wake();
+        self.finish_listener(slot);
+    }
+
+    fn release_listener(&mut self, slot: u32) {
+        let listener = &mut self.listeners[slot as usize];
+        listener.released = true;
+        let (armed, generation) = (listener.armed, listener.generation);
+        if armed {
+            self.cancel(Kind::Accept, generation, slot);
+        }
+        self.finish_listener(slot);
+    }
+
+    fn finish_listener(&mut self, slot: u32) {
+        let listener = &self.listeners[slot as usize];
+        if listener.released && !listener.armed {
+            let listener = self.listeners.remove(slot as usize);
+            drop(adopt(listener.fd));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Sockets before and beside the ring: how they are made, bound, steered and ended. Plain system calls, once a socket.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+/// Longest backlog we ask for; the kernel cuts it to `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// One listening socket a core for the same address (`SO_REUSEPORT`), in the order of `cores`.
+///
+/// The second value says why connections are not steered, where they are not: the kernel's hash spreads them then.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn listen(address: SocketAddr, cores: &[usize]) -> io::Result<(Vec<OwnedFd>, Option<io::Error>)> {
+    let sockets = cores.iter().map(|_| listen_one(address)).collect::<io::Result<Vec<_>>>()?;
+    let steering = match sockets.first() {
+        Some(first) if cores.len() > 1 => steer_by_cpu(first, cores).err(),
+        _ => None,
+    };
+    Ok((sockets.into_iter().map(OwnedFd::from).collect(), steering))
+}
+
+fn listen_one(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Accepted sockets inherit it: no system call a connection.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A classic BPF program that names the socket of the CPU on which the connection arrived, for the whole group that
+/// `socket` is in. The kernel numbers the sockets in the order in which they began to listen.
+fn steer_by_cpu(socket: &Socket, cores: &[usize]) -> io::Result<()> {
+    let program = steering_program(cores);
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the program during the call; `program` and what it points to outlive it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `A = cpu; if A == cores[i] return i; ...; return A % cores.len()`.
+fn steering_program(cores: &[usize]) -> Vec<libc::sock_filter> {
+    const LOAD_WORD: u16 = 0x20;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN_CONSTANT: u16 = 0x06;
+    const RETURN_A: u16 = 0x16;
+    const MODULO: u16 = 0x94;
+    /// `SKF_AD_OFF + SKF_AD_CPU` of linux/filter.h.
+    const CPU: u32 = 0xffff_f000 + 36;
+    let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    let mut program = vec![instruction(LOAD_WORD, 0, 0, CPU)];
+    for (index, core) in cores.iter().enumerate() {
+        program.push(instruction(JUMP_IF_EQUAL, 0, 1, number(*core)));
+        program.push(instruction(RETURN_CONSTANT, 0, 0, number(index)));
+    }
+    program.push(instruction(MODULO, 0, 0, number(cores.len())));
+    program.push(instruction(RETURN_A, 0, 0, 0));
+    program
+}
+
+/// A socket for a connection to `target`, bound to `source` where one is given.
+///
+/// # Errors
+/// No descriptor is left, or `source` is not ours.
+pub fn target_socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(source) = source {
+        bind_address_no_port(&socket);
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    Ok(socket)
+}
+
+/// The port is chosen at connect, so that it need only be free towards this target (Linux 4.2). Best effort.
+fn bind_address_no_port(socket: &Socket) {
+    let yes: libc::c_int = 1;
+    // SAFETY: the kernel reads one int during the call.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const yes).cast(),
+            libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0),
+        );
+    }
+}
+
+/// The address of the other side.
+///
+/// # Errors
+/// The connection is gone already.
+pub fn peer_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    SockRef::from(socket).peer_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// Closes a connection by a reset.
+pub fn reset(socket: OwnedFd) {
+    reset_on_close(socket.as_raw_fd());
+}
+
+pub(super) fn reset_on_close(fd: RawFd) {
+    // SAFETY: `fd` is open: the caller's handle keeps it so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    // It can only fail on a socket that is dead already.
+    let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+}
+
+pub(super) fn finish_sending(fd: RawFd) -> io::Result<()> {
+    // SAFETY: `fd` is open: the caller's handle keeps it so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&fd).shutdown(std::net::Shutdown::Write)
+}
+
+/// A connection that is complete already, without waiting.
+pub(super) fn accept_now(listener: RawFd) -> Option<OwnedFd> {
+    // SAFETY: `listener` is open: the caller's handle keeps it so.
+    let listener = unsafe { BorrowedFd::borrow_raw(listener) };
+    let listener = SockRef::from(&listener);
+    listener.set_nonblocking(true).ok()?;
+    let (socket, _) = listener.accept().ok()?;
+    // Linux does not hand O_NONBLOCK on to accepted sockets.
+    Some(super::driver::adopt(socket.into_raw_fd()))
+}
+
+pub(super) fn new_eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel made `fd` for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(super) fn add_to_eventfd(fd: BorrowedFd<'_>) {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: the kernel reads the eight bytes during the call. It can only fail by overflow, after 2^64 unread rings.
+    unsafe { libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steering_program_names_a_socket_for_every_cpu() {
+        let program = steering_program(&[2, 5, 7]);
+        let run = |cpu: u32| {
+            let (mut a, mut at) = (0, 0);
+            loop {
+                let step = &program[at];
+                at += 1;
+                match step.code {
+                    0x20 => a = cpu,
+                    0x15 => at += usize::from(if a == step.k { step.jt } else { step.jf }),
+                    0x06 => return step.k,
+                    0x94 => a %= step.k,
+                    _ => return a,
+                }
+            }
+        };
+        assert_eq!([2, 5, 7].map(run), [0, 1, 2], "each configured core has its own shard");
+        assert!((0..64).all(|cpu| run(cpu) < 3), "other cores are spread");
+    }
+
+    #[test]
+    fn sockets_of_one_address_share_it_and_are_steered() {
+        let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = probe.local_addr().expect("bound");
+        drop(probe);
+        let (sockets, unsteered) = listen(address, &[0, 1]).expect("listens");
+        assert_eq!(sockets.len(), 2);
+        assert!(unsteered.is_none(), "{unsteered:?}");
+    }
+}

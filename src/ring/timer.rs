@@ -1,0 +1,127 @@
+//! Deadlines of a shard on its timing wheel: no kernel timer a connection. As precise as the tick, never early.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use quanta::Instant;
+
+use super::driver::Ring;
+use super::wheel::{Key, Wheel};
+
+/// Length of a tick, and the longest that a shard sleeps.
+pub const TICK: Duration = Duration::from_millis(10);
+
+/// The wheel and the instant of its tick 0.
+pub(super) struct Timers {
+    start: Instant,
+    wheel: Wheel<Waker>,
+}
+
+impl Timers {
+    pub(super) fn new(now: Instant) -> Self {
+        Timers { start: now, wheel: Wheel::new(0) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.wheel.len()
+    }
+
+    pub(super) fn fire(&mut self, now: Instant) {
+        let tick = whole_ticks(now.duration_since(self.start));
+        self.wheel.advance(tick, Waker::wake);
+    }
+
+    /// Sets the deadline, or only its waker where it is set already.
+    fn keep(&mut self, key: Option<Key>, deadline: Instant, waker: &Waker) -> Key {
+        if let Some(key) = key
+            && let Some(set) = self.wheel.get_mut(key)
+        {
+            set.clone_from(waker);
+            return key;
+        }
+        // The tick that ends after the deadline.
+        let tick = whole_ticks(deadline.duration_since(self.start)) + 1;
+        self.wheel.insert(tick, waker.clone())
+    }
+}
+
+fn whole_ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ends at a deadline, or up to two ticks after it.
+#[must_use = "a future does nothing unless awaited"]
+pub struct Sleep {
+    ring: Ring,
+    deadline: Instant,
+    key: Option<Key>,
+}
+
+impl Sleep {
+    /// Sets another deadline.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.cancel();
+        self.deadline = deadline;
+    }
+
+    fn cancel(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.ring.shared.core.borrow_mut().timers.wheel.cancel(key);
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.ring.now() >= self.deadline {
+            self.cancel();
+            return Poll::Ready(());
+        }
+        let key = self.ring.shared.core.borrow_mut().timers.keep(self.key, self.deadline, context.waker());
+        self.key = Some(key);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}
+
+/// The time was over first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("timed out")]
+pub struct Elapsed;
+
+impl Ring {
+    /// Ends when `time` is over.
+    pub fn sleep(&self, time: Duration) -> Sleep {
+        self.sleep_until(self.now() + time)
+    }
+
+    /// Ends at `deadline`.
+    pub fn sleep_until(&self, deadline: Instant) -> Sleep {
+        Sleep { ring: self.clone(), deadline, key: None }
+    }
+
+    /// What `work` gives, unless `time` is over first: then `work` is dropped.
+    ///
+    /// # Errors
+    /// The time was over.
+    pub async fn timeout<T>(&self, time: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut sleep = self.sleep(time);
+        let mut work = std::pin::pin!(work);
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(output) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(output));
+            }
+            Pin::new(&mut sleep).poll(context).map(|()| Err(Elapsed))
+        })
+        .await
+    }
+}
