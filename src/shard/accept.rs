@@ -1,0 +1,243 @@
+//! From a listening socket to a connection with a slot in the table and a verdict.
+//!
+//!     multishot accept --> client address --> scheme (L8), room in the table (K5) --> table --> task: connect, relay, close
+//!                                                `--no--> reset, count
+//!
+//! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
+//! Before: shard/run.rs. Next: shard/connect.rs.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::close::{self, CloseReason};
+use super::connect;
+use super::group::Group;
+use super::report::{ListenerCounts, ListenerReport};
+use super::run::Shard;
+use super::table::Connection;
+use crate::config::{Listener, Scheme, is_private};
+use crate::l4;
+use crate::ring::{Stream, TcpListener, TcpStream, options};
+
+/// After a failed accept (no descriptor left, say) the backlog waits for so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Histograms keep two significant digits up to this; a longer connection counts as this long.
+const HISTOGRAM_US_MAX: u64 = 24 * 3600 * 1_000_000;
+
+/// Why a connection was refused before a byte was read. Labels of `weir_connections_refused_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefuseReason {
+    /// An internal listener and a public client address (requirement L8).
+    Scheme,
+    /// The shard holds as many connections as it may (requirement K5).
+    Overload,
+}
+
+impl RefuseReason {
+    /// Every reason, in the order of the counters.
+    pub const ALL: [RefuseReason; 2] = [RefuseReason::Scheme, RefuseReason::Overload];
+
+    /// The metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefuseReason::Scheme => "scheme",
+            RefuseReason::Overload => "overload",
+        }
+    }
+}
+
+/// A listener as this shard runs it: its config of now, and its counters across reloads.
+pub(super) struct Listening {
+    pub(super) config: RefCell<Arc<Listener>>,
+    pub(super) group: RefCell<Rc<Group>>,
+    pub(super) counts: RefCell<ListenerCounts>,
+    histograms: RefCell<Histograms>,
+}
+
+struct Histograms {
+    connect_us: Histogram<u64>,
+    first_byte_us: Histogram<u64>,
+    duration_us: Histogram<u64>,
+}
+
+impl Listening {
+    pub(super) fn new(config: Arc<Listener>, group: Rc<Group>) -> Rc<Self> {
+        let histogram = || Histogram::new_with_bounds(1, HISTOGRAM_US_MAX, 2).expect("constant bounds are valid");
+        Rc::new(Listening {
+            config: RefCell::new(config),
+            group: RefCell::new(group),
+            counts: RefCell::default(),
+            histograms: RefCell::new(Histograms {
+                connect_us: histogram(),
+                first_byte_us: histogram(),
+                duration_us: histogram(),
+            }),
+        })
+    }
+
+    pub(super) fn connected(&self, after_us: u64) {
+        self.histograms.borrow_mut().connect_us.saturating_record(after_us);
+    }
+
+    pub(super) fn target_answered(&self, after_us: u64) {
+        self.histograms.borrow_mut().first_byte_us.saturating_record(after_us);
+    }
+
+    pub(super) fn closed(&self, reason: CloseReason, lasted_us: u64) {
+        self.histograms.borrow_mut().duration_us.saturating_record(lasted_us);
+        let counts = &mut *self.counts.borrow_mut();
+        counts.active -= 1;
+        counts.closed[reason as usize] += 1;
+    }
+
+    pub(super) fn report(&self, bound: bool) -> ListenerReport {
+        let config = self.config.borrow();
+        let histograms = self.histograms.borrow();
+        ListenerReport {
+            name: Arc::clone(&config.name),
+            protocol: config.protocol,
+            address: config.address,
+            bound,
+            counts: self.counts.borrow().clone(),
+            connect_us: histograms.connect_us.clone(),
+            first_byte_us: histograms.first_byte_us.clone(),
+            duration_us: histograms.duration_us.clone(),
+        }
+    }
+}
+
+/// A listening socket of this shard and the listener that it serves, which a reload may exchange.
+pub(super) struct Acceptor {
+    pub(super) listening: RefCell<Rc<Listening>>,
+    closing: Cell<bool>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Acceptor {
+    /// Begins to accept on `socket`.
+    pub(super) fn start(shard: &Rc<Shard>, socket: OwnedFd, listening: Rc<Listening>) -> Rc<Self> {
+        let acceptor = Rc::new(Acceptor {
+            listening: RefCell::new(listening),
+            closing: Cell::new(false),
+            waker: Cell::new(None),
+        });
+        let socket = TcpListener::new(&shard.ring, socket);
+        shard.ring.spawn(accept_loop(Rc::clone(shard), Rc::clone(&acceptor), socket));
+        acceptor
+    }
+
+    /// Stops: the socket is closed as soon as its backlog is served.
+    pub(super) fn close(&self) {
+        self.closing.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// The result of `work`, or `None` once `close` was called.
+    async fn unless_closed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        std::future::poll_fn(|context| {
+            if self.closing.get() {
+                return Poll::Ready(None);
+            }
+            self.waker.set(Some(context.waker().clone()));
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    }
+}
+
+async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListener) {
+    loop {
+        match acceptor.unless_closed(socket.accept()).await {
+            Some(Ok(client)) => admit(&shard, &acceptor, client),
+            Some(Err(error)) => {
+                acceptor.listening.borrow().counts.borrow_mut().accept_errors += 1;
+                shard.accept_failed(&error);
+                acceptor.unless_closed(shard.ring.sleep(ACCEPT_PAUSE)).await;
+            }
+            None => break,
+        }
+    }
+    for client in socket.take_backlog() {
+        admit(&shard, &acceptor, client);
+    }
+}
+
+fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
+    let listening = Rc::clone(&acceptor.listening.borrow());
+    listening.counts.borrow_mut().accepted += 1;
+    // A client that is gone already has no address: nothing is left to serve.
+    let Ok(client) = options::peer_address(&socket) else { return };
+    if let Some(reason) = verdict(shard, &listening, client) {
+        listening.counts.borrow_mut().refused[reason as usize] += 1;
+        options::reset(socket);
+        return;
+    }
+    let Ok(stream) = TcpStream::new(&shard.ring, socket) else { return };
+    listening.counts.borrow_mut().active += 1;
+    let connection = Connection::new(client, listening, shard.ring.now());
+    let id = shard.table.insert(Rc::clone(&connection));
+    shard.ring.spawn(serve(Rc::clone(shard), id, connection, stream));
+}
+
+fn verdict(shard: &Shard, listening: &Listening, client: SocketAddr) -> Option<RefuseReason> {
+    if listening.config.borrow().scheme == Scheme::Internal && !is_private(client.ip()) {
+        return Some(RefuseReason::Scheme);
+    }
+    (shard.table.len() >= shard.connections_max).then_some(RefuseReason::Overload)
+}
+
+/// The whole of a connection: connect, relay, close.
+async fn serve(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream) {
+    let reason = connect_and_relay(&shard, &connection, &client).await;
+    if reason != CloseReason::Completed {
+        client.abort();
+    }
+    close::finish(&shard, id, &connection, reason);
+}
+
+async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, client: &TcpStream) -> CloseReason {
+    let target = match first(connect::to_target(shard, connection), connection.ordered_to_end()).await {
+        Ok(Ok(target)) => target,
+        Ok(Err(reason)) | Err(reason) => return reason,
+    };
+    let relayed = l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes));
+    let ended = first(connection.idle(&shard.ring), connection.ordered_to_end());
+    let reason = match first(relayed, ended).await {
+        Ok(end) => end.into(),
+        Err(Ok(()) ) => CloseReason::IdleTimeout,
+        Err(Err(reason)) => reason,
+    };
+    if reason != CloseReason::Completed {
+        target.abort();
+    }
+    reason
+}
+
+/// Whichever ends first; the left one where both have.
+async fn first<L, R>(left: impl Future<Output = L>, right: impl Future<Output = R>) -> Result<L, R> {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(output) = left.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        right.as_mut().poll(context).map(Err)
+    })
+    .await
+}
+
+pub(super) fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,94 @@
+//! The end of a connection: why, what is counted, and how the two sockets go.
+//!
+//! A connection that both sides finished is closed in order. Any other end is a reset, so that neither side takes a
+//! truncated stream for a complete one.
+//! Before: l4/tcp.rs. Next: nothing; the sockets' slots wait for their last completions in ring.
+
+use std::io;
+use std::rc::Rc;
+
+use super::accept::microseconds;
+use super::run::Shard;
+use super::table::Connection;
+use crate::l4::{Fault, Side};
+
+/// Why a connection ended. Labels of `weir_connections_closed_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both sides finished.
+    Completed,
+    /// The client reset it, or its network did.
+    ClientFailed,
+    /// The target reset it, or its network did.
+    TargetFailed,
+    /// Nothing passed for the listener's idle timeout.
+    IdleTimeout,
+    /// No target may take a connection: weight 0, or unhealthy without fail open.
+    NoTarget,
+    /// Every target that was tried refused or did not answer.
+    ConnectFailed,
+    /// The target was unbound (requirement W3).
+    TargetUnbound,
+    /// The drain deadline was over.
+    Drained,
+    /// This host ran out of something: descriptors, ports.
+    Host,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of the counters.
+    pub const ALL: [CloseReason; 9] = [
+        CloseReason::Completed,
+        CloseReason::ClientFailed,
+        CloseReason::TargetFailed,
+        CloseReason::IdleTimeout,
+        CloseReason::NoTarget,
+        CloseReason::ConnectFailed,
+        CloseReason::TargetUnbound,
+        CloseReason::Drained,
+        CloseReason::Host,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CloseReason::Completed => "completed",
+            CloseReason::ClientFailed => "client_failed",
+            CloseReason::TargetFailed => "target_failed",
+            CloseReason::IdleTimeout => "idle_timeout",
+            CloseReason::NoTarget => "no_target",
+            CloseReason::ConnectFailed => "connect_failed",
+            CloseReason::TargetUnbound => "target_unbound",
+            CloseReason::Drained => "drained",
+            CloseReason::Host => "host",
+        }
+    }
+}
+
+impl From<Result<(), Fault>> for CloseReason {
+    fn from(end: Result<(), Fault>) -> Self {
+        match end {
+            Ok(()) => CloseReason::Completed,
+            Err(Fault { error, .. }) if is_ours(&error) => CloseReason::Host,
+            Err(Fault { side: Side::Client, .. }) => CloseReason::ClientFailed,
+            Err(Fault { side: Side::Target, .. }) => CloseReason::TargetFailed,
+        }
+    }
+}
+
+/// The kernel had no memory for us; nobody on the other side did anything.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS | libc::EBADF))
+}
+
+/// Takes the connection out of the table and counts its end.
+pub(super) fn finish(shard: &Shard, id: usize, connection: &Rc<Connection>, reason: CloseReason) {
+    shard.table.remove(id);
+    if let Some(target) = connection.target.take() {
+        target.released();
+    }
+    let lasted = microseconds(shard.ring.now() - connection.accepted_at);
+    connection.listener.closed(reason, lasted);
+    shard.connection_closed();
+}

@@ -1,0 +1,66 @@
+//! From a client's connection to a connected target: pick, connect, and where that fails pick another (requirement B6).
+//!
+//! Nothing of the client has been read yet, so every attempt is safe to repeat.
+//! Before: shard/accept.rs. Next: l4/tcp.rs.
+
+use std::io;
+use std::rc::Rc;
+
+use super::accept::microseconds;
+use super::close::CloseReason;
+use super::group::{Group, TargetState};
+use super::run::Shard;
+use super::table::Connection;
+use crate::health::Failure;
+use crate::ring::{Ring, TcpStream, options};
+
+/// A connection to a target of the listener's group.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn to_target(shard: &Shard, connection: &Connection) -> Result<TcpStream, CloseReason> {
+    let group = Rc::clone(&connection.listener.group.borrow());
+    let attempts = usize::from(group.config().retries) + 1;
+    let started = shard.ring.now();
+    let mut tried: Vec<Rc<TargetState>> = Vec::new();
+    while tried.len() < attempts {
+        let Some(target) = group.pick(&tried) else { break };
+        match attempt(&shard.ring, &group, &target).await {
+            Ok(stream) => {
+                connection.listener.connected(microseconds(shard.ring.now() - started));
+                connection.target.replace(Some(target));
+                return Ok(stream);
+            }
+            Err(failure) => {
+                target.connect_failed(failure);
+                tried.push(target);
+                if failure.is_ours() {
+                    return Err(CloseReason::Host);
+                }
+            }
+        }
+    }
+    Err(if tried.is_empty() { CloseReason::NoTarget } else { CloseReason::ConnectFailed })
+}
+
+/// One attempt. The target counts the connection from here on: others that connect meanwhile must see it.
+async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Failure> {
+    let claim = target.claim();
+    let stream = open(ring, group, target).await?;
+    if target.is_unbound() {
+        return Err(Failure::Refused);
+    }
+    claim.keep();
+    Ok(stream)
+}
+
+async fn open(ring: &Ring, group: &Group, target: &TargetState) -> Result<TcpStream, Failure> {
+    let failed = |error: io::Error| Failure::from_io(&error);
+    let address = target.address;
+    let socket = options::target_socket(address, None).map_err(failed)?;
+    let connect_timeout = group.config().connect_timeout;
+    match ring.timeout(connect_timeout, TcpStream::connect(ring, socket, address)).await {
+        Ok(connected) => connected.map_err(failed),
+        Err(_) => Err(Failure::Timeout),
+    }
+}

@@ -1,0 +1,140 @@
+//! What a shard tells control when asked: plain copies, merged there. Counters live in the shard and cost an addition.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::accept::RefuseReason;
+use super::close::CloseReason;
+use crate::config::{Protocol, TargetKind};
+use crate::health::{Failure, LastCheck, Reason, State};
+use crate::ring::RingCounts;
+
+/// One shard, as of now.
+#[derive(Debug, Clone)]
+pub struct ShardReport {
+    /// Number of the shard, from 0.
+    pub shard: usize,
+    /// The core it runs on.
+    pub core: usize,
+    /// Revision of the snapshot it runs on.
+    pub revision: u64,
+    /// It stopped accepting and finishes what runs.
+    pub draining: bool,
+    /// Connections open now.
+    pub connections: usize,
+    /// Connections that it will hold at most; further ones are refused early (requirement K5).
+    pub connections_max: usize,
+    /// Its ring.
+    pub ring: RingCounts,
+    /// Every listener of the snapshot, bound or not.
+    pub listeners: Vec<ListenerReport>,
+    /// Every target group of the snapshot.
+    pub groups: Vec<GroupReport>,
+}
+
+/// One listener on one shard.
+#[derive(Debug, Clone)]
+pub struct ListenerReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it binds.
+    pub address: SocketAddr,
+    /// It listens: its group has a target (requirement L4) and the shard does not drain.
+    pub bound: bool,
+    /// What it counted.
+    pub counts: ListenerCounts,
+    /// Microseconds from the first connect attempt to a connected target.
+    pub connect_us: Histogram<u64>,
+    /// Microseconds from accept to the target's first byte.
+    pub first_byte_us: Histogram<u64>,
+    /// Microseconds from accept to close.
+    pub duration_us: Histogram<u64>,
+}
+
+/// Counters of a listener.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListenerCounts {
+    /// Connections accepted, with those refused at once.
+    pub accepted: u64,
+    /// Connections open now.
+    pub active: u64,
+    /// Bytes received from clients.
+    pub client_bytes: u64,
+    /// Bytes received from targets.
+    pub target_bytes: u64,
+    /// Connections refused before any byte was read, by reason.
+    pub refused: [u64; RefuseReason::ALL.len()],
+    /// Connections closed, by reason.
+    pub closed: [u64; CloseReason::ALL.len()],
+    /// Failed calls of accept: no descriptor left, say.
+    pub accept_errors: u64,
+}
+
+/// One target group on one shard.
+#[derive(Debug, Clone)]
+pub struct GroupReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// No target is healthy and traffic goes to all of them (requirement B5).
+    pub failing_open: bool,
+    /// Its targets, in the order of the snapshot.
+    pub targets: Vec<TargetReport>,
+}
+
+/// One target on one shard.
+#[derive(Debug, Clone)]
+pub struct TargetReport {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// `address`, as metrics print it.
+    pub label: Arc<str>,
+    /// Its type.
+    pub kind: TargetKind,
+    /// Its weight.
+    pub weight: u8,
+    /// How this shard sees it.
+    pub state: State,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// For how long.
+    pub since: std::time::SystemTime,
+    /// The last check.
+    pub last_check: Option<LastCheck>,
+    /// From the start of one check to the next; `None` when checks are off. Every shard checks for itself.
+    pub check_interval: Option<Duration>,
+    /// What it counted.
+    pub counts: TargetCounts,
+    /// Checks by outcome.
+    pub checks: CheckCounts,
+}
+
+/// Counters of a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetCounts {
+    /// Connections made.
+    pub connections: u64,
+    /// Connections open now.
+    pub active: u32,
+    /// Bytes received from clients and sent to it.
+    pub client_bytes: u64,
+    /// Bytes received from it.
+    pub target_bytes: u64,
+    /// Failed connects by cause: `Failure` without its errno, in the order of first sight.
+    pub connect_failures: Vec<(Failure, u64)>,
+}
+
+/// Checks of a target by outcome.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CheckCounts {
+    /// It answered.
+    pub succeeded: u64,
+    /// It did not.
+    pub failed: u64,
+    /// This host could not check: no descriptor, no port.
+    pub not_made: u64,
+}

@@ -1,0 +1,128 @@
+//! The connection table: who is connected through which listener to which target, and how each is told to end.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use quanta::Instant;
+use slab::Slab;
+
+use super::accept::{Listening, microseconds};
+use super::close::CloseReason;
+use super::group::TargetState;
+use crate::l4::Side;
+use crate::ring::Ring;
+
+/// One client's connection, from accept to close.
+pub(super) struct Connection {
+    pub(super) client: SocketAddr,
+    pub(super) listener: Rc<Listening>,
+    pub(super) accepted_at: Instant,
+    /// When bytes last passed.
+    pub(super) active_at: Cell<Instant>,
+    /// Set once connected.
+    pub(super) target: RefCell<Option<Rc<TargetState>>>,
+    pub(super) target_answered: Cell<bool>,
+    ordered_end: Cell<Option<CloseReason>>,
+    waker: Cell<Option<Waker>>,
+}
+
+impl Connection {
+    pub(super) fn new(client: SocketAddr, listener: Rc<Listening>, now: Instant) -> Rc<Self> {
+        Rc::new(Connection {
+            client,
+            listener,
+            accepted_at: now,
+            active_at: Cell::new(now),
+            target: RefCell::new(None),
+            target_answered: Cell::new(false),
+            ordered_end: Cell::new(None),
+            waker: Cell::new(None),
+        })
+    }
+
+    /// `bytes` came from one side and go to the other.
+    pub(super) fn moved(&self, now: Instant, from: Side, bytes: usize) {
+        self.active_at.set(now);
+        let bytes = bytes as u64;
+        let counts = &mut *self.listener.counts.borrow_mut();
+        let target = self.target.borrow();
+        match from {
+            Side::Client => counts.client_bytes += bytes,
+            Side::Target => counts.target_bytes += bytes,
+        }
+        if let Some(target) = &*target {
+            target.moved(from, bytes);
+        }
+        if from == Side::Target && !self.target_answered.replace(true) {
+            self.listener.target_answered(microseconds(now - self.accepted_at));
+        }
+    }
+
+    /// Ends when nothing has passed for the listener's idle timeout (requirement L7).
+    pub(super) async fn idle(&self, ring: &Ring) {
+        loop {
+            let deadline = self.active_at.get() + self.listener.config.borrow().idle_timeout;
+            if ring.now() >= deadline {
+                return;
+            }
+            ring.sleep_until(deadline).await;
+        }
+    }
+
+    /// Ends the connection from outside its task: the target was unbound, say.
+    pub(super) fn end(&self, reason: CloseReason) {
+        self.ordered_end.set(Some(reason));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until somebody calls `end`.
+    pub(super) async fn ordered_to_end(&self) -> CloseReason {
+        std::future::poll_fn(|context| {
+            if let Some(reason) = self.ordered_end.get() {
+                return Poll::Ready(reason);
+            }
+            // Called at each wake of the task, and the waker is nearly always the same: keep it then.
+            match self.waker.take() {
+                Some(waker) if waker.will_wake(context.waker()) => self.waker.set(Some(waker)),
+                _ => self.waker.set(Some(context.waker().clone())),
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// All connections of one shard.
+#[derive(Default)]
+pub(super) struct Table {
+    connections: RefCell<Slab<Rc<Connection>>>,
+}
+
+impl Table {
+    pub(super) fn len(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
+    pub(super) fn insert(&self, connection: Rc<Connection>) -> usize {
+        self.connections.borrow_mut().insert(connection)
+    }
+
+    pub(super) fn remove(&self, id: usize) {
+        self.connections.borrow_mut().remove(id);
+    }
+
+    /// Ends every connection for which `matches` holds. Wakes their tasks: the caller tells the ring.
+    pub(super) fn end_where(&self, reason: CloseReason, matches: impl Fn(&Connection) -> bool) -> usize {
+        let connections = self.connections.borrow();
+        let mut count = 0;
+        for (_, connection) in connections.iter().filter(|(_, connection)| matches(connection)) {
+            connection.end(reason);
+            count += 1;
+        }
+        count
+    }
+}
