@@ -1,4 +1,5 @@
 //! Weir: a load balancer for bare metal. One glommio executor a core, each with its own listeners, connection table and
 //! health checkers; sockets go through our own io_uring layer. `docs/ARCHITECTURE.md` is the map.
 
+pub mod balance;
 pub mod config;
