@@ -16,12 +16,12 @@
 //! share after any number of picks, and exactly there after W. (Proportionate progress on one processor, Baruah et al.,
 //! Algorithmica 15, 1996; the same bound as Tijdeman's chairman assignment, 1980.)
 //!
-//! Tried first: ends alone, at (2k+1)/2w (Webster), without the start. One heap instead of two, but beside 49 targets of
-//! weight 1 a target of weight 100 takes its first 50 turns in a row, 16 more than its share.
+//! Why not ends alone, at (2k+1)/2w (Webster), which need one heap, not two: beside 49 targets of weight 1 a target of
+//! weight 100 would take its first 50 turns in a row, 16 more than its share.
 //!
 //! Whole numbers only: positions count in W-ths of a turn, moments are compared by cross-multiplication.
 //!
-//! Always: what all targets are owed adds up to 0, or to less than one turn after a refresh, so somebody is always due and
+//! Always: what all targets are owed adds up to 0, or to less than one turn after `settle`, so somebody is always due and
 //! picks do not fall behind the turns.
 
 use super::Eligible;
