@@ -1,5 +1,9 @@
 //! Weir: a load balancer for bare metal. One glommio executor a core, each with its own listeners, connection table and
-//! health checkers; sockets go through our own io_uring layer. `docs/ARCHITECTURE.md` is the map.
+//! health checkers; sockets go through our own `io_uring` layer. `docs/ARCHITECTURE.md` is the map.
 
+pub mod balance;
 pub mod config;
+pub mod health;
+pub mod l4;
 pub mod ring;
+pub mod shard;

@@ -156,8 +156,12 @@ impl Ring {
         Ok(Ring { shared: Rc::new(shared) })
     }
 
-    /// The driver. Never ends; the shard's executor runs it beside everything else.
-    pub async fn drive(self) -> ! {
+    /// Starts the driver beside everything else on this executor. Once, before anything else awaits the ring.
+    pub fn spawn_driver(&self) {
+        glommio::spawn_local(self.clone().drive()).detach();
+    }
+
+    async fn drive(self) -> ! {
         let mut glommio_due = self.now() + TICK;
         loop {
             self.turn();

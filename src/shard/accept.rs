@@ -161,7 +161,10 @@ impl Acceptor {
 async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListener) {
     loop {
         match acceptor.unless_closed(socket.accept()).await {
-            Some(Ok(client)) => admit(&shard, &acceptor, client),
+            Some(Ok(client)) => {
+                shard.accept_worked();
+                admit(&shard, &acceptor, client);
+            }
             Some(Err(error)) => {
                 acceptor.listening.borrow().counts.borrow_mut().accept_errors += 1;
                 shard.accept_failed(&error);

@@ -90,5 +90,4 @@ pub(super) fn finish(shard: &Shard, id: usize, connection: &Rc<Connection>, reas
     }
     let lasted = microseconds(shard.ring.now() - connection.accepted_at);
     connection.listener.closed(reason, lasted);
-    shard.connection_closed();
 }

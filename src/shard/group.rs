@@ -17,6 +17,7 @@ pub(super) struct Group {
     config: RefCell<Arc<TargetGroup>>,
     targets: RefCell<Vec<Rc<TargetState>>>,
     balancer: RefCell<Balancer>,
+    in_use: Cell<bool>,
     shard: usize,
 }
 
@@ -29,6 +30,8 @@ pub(super) struct TargetState {
     active: Cell<u32>,
     counts: RefCell<TargetCounts>,
     unbound: Cell<bool>,
+    /// A checker runs for it.
+    pub(super) checking: Cell<bool>,
 }
 
 /// A connection that is being made: counted as the target's until it is dropped or kept.
@@ -58,6 +61,7 @@ impl TargetState {
             active: Cell::new(0),
             counts: RefCell::default(),
             unbound: Cell::new(false),
+            checking: Cell::new(false),
         })
     }
 
@@ -116,6 +120,7 @@ impl Group {
             balancer: RefCell::new(Balancer::new(config.algorithm, shard)),
             config: RefCell::new(Arc::new(empty)),
             targets: RefCell::default(),
+            in_use: Cell::new(false),
             shard,
         })
     }
@@ -124,16 +129,21 @@ impl Group {
         Arc::clone(&self.config.borrow())
     }
 
+    /// A listener names it.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.in_use.get()
+    }
+
     /// Takes over what a snapshot says of this group. Targets keep their state by address; those that are gone are unbound
-    /// and given back, those that are new are in the second list.
-    pub(super) fn apply(&self, config: &Arc<TargetGroup>, in_use: bool, now: SystemTime) -> Changes {
+    /// and given back.
+    pub(super) fn apply(&self, config: &Arc<TargetGroup>, in_use: bool, now: SystemTime) -> Vec<Rc<TargetState>> {
+        self.in_use.set(in_use);
         let checking = match (in_use, &config.health_check) {
             (false, _) => Checking::NotInUse,
             (true, None) => Checking::Off,
             (true, Some(_)) => Checking::On,
         };
         let mut before = self.targets.take();
-        let mut changes = Changes::default();
         let targets: Vec<Rc<TargetState>> = config
             .targets
             .iter()
@@ -143,24 +153,28 @@ impl Group {
                     state.health.borrow_mut().reconfigure(checking, now);
                     state
                 }
-                None => {
-                    let state = TargetState::new(target, checking, now);
-                    changes.bound.push(Rc::clone(&state));
-                    state
-                }
+                None => TargetState::new(target, checking, now),
             })
             .collect();
-        for state in &before {
-            state.unbound.set(true);
-        }
-        changes.unbound = before;
+        before.iter().for_each(|state| state.unbound.set(true));
         self.targets.replace(targets);
         if self.balancer.borrow().algorithm() != config.algorithm {
             self.balancer.replace(Balancer::new(config.algorithm, self.shard));
         }
         self.config.replace(Arc::clone(config));
         self.refresh();
-        changes
+        before
+    }
+
+    /// The group itself is gone.
+    pub(super) fn unbind_all(&self) -> Vec<Rc<TargetState>> {
+        self.in_use.set(false);
+        let targets = self.targets.take();
+        targets.iter().for_each(|state| state.unbound.set(true));
+        let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(&self.config.borrow()) };
+        self.config.replace(Arc::new(empty));
+        self.refresh();
+        targets
     }
 
     pub(super) fn targets(&self) -> Vec<Rc<TargetState>> {
@@ -220,13 +234,4 @@ impl Group {
             targets: config.targets.iter().zip(&*targets).map(|(config, state)| state.report(config, check)).collect(),
         }
     }
-}
-
-/// What `Group::apply` changed.
-#[derive(Default)]
-pub(super) struct Changes {
-    /// New targets, not checked yet.
-    pub(super) bound: Vec<Rc<TargetState>>,
-    /// Targets that are gone.
-    pub(super) unbound: Vec<Rc<TargetState>>,
 }

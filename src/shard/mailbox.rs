@@ -25,6 +25,8 @@ pub enum Order {
     /// Stop accepting, finish what runs for so long at most, then end. Answered with the number of connections that were
     /// still open and had to be reset.
     Drain(Duration, oneshot::Sender<usize>),
+    /// End the thread. What is still open is closed by the process's end.
+    End,
 }
 
 /// A snapshot and this shard's sockets for the addresses that are new in it.

@@ -1,0 +1,354 @@
+//! The core's loop and what it owns: ring, listeners, target groups, connection table.
+//!
+//!     start (control's thread) --> executor on its core --> driver task
+//!                                                       `-> this loop: an order, its effect, its answer
+//!
+//! The loop only takes orders; connections and checks are tasks of their own. A snapshot is applied between two polls of
+//! those tasks, so a connection sees the old one or the new one and nothing between.
+//! Next: shard/accept.rs.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, SystemTime};
+
+use glommio::{LocalExecutorBuilder, Placement};
+use tokio::sync::oneshot;
+
+use super::accept::{Acceptor, Listening};
+use super::checker;
+use super::close::CloseReason;
+use super::group::{Group, TargetState};
+use super::mailbox::{Apply, Mailbox, Order};
+use super::report::ShardReport;
+use super::table::Table;
+use crate::config::{Listener, Snapshot};
+use crate::health::{Failure, State, Transition};
+use crate::ring::{Bell, Event, Ring};
+
+/// Bytes of glommio's own I/O buffers, which nothing uses: our sockets have theirs in ring.
+const GLOMMIO_IO_BYTES: usize = 64 * 1024;
+/// Entries of glommio's own rings, which serve nothing but its timers.
+const GLOMMIO_RING_ENTRIES: usize = 16;
+
+/// Who a shard is.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// From 0.
+    pub id: usize,
+    /// How many there are.
+    pub shards: usize,
+    /// The core it is bound to.
+    pub core: usize,
+    /// Connections it may hold.
+    pub connections_max: usize,
+}
+
+/// A shard that is starting.
+pub struct Start {
+    /// Its mailbox.
+    pub mailbox: Mailbox,
+    /// Resolves once it takes orders, or with why it cannot.
+    pub ready: oneshot::Receiver<io::Result<()>>,
+}
+
+/// Starts a shard on its own thread. It runs on an empty snapshot until it gets one.
+///
+/// # Errors
+/// The thread cannot be made or bound to its core.
+pub fn start(setup: Setup, empty: Arc<Snapshot>) -> io::Result<Start> {
+    let bell = Bell::new()?;
+    let (mailbox, orders) = Mailbox::new(bell.clone());
+    let (ready, is_ready) = oneshot::channel();
+    LocalExecutorBuilder::new(Placement::Fixed(setup.core))
+        .name(&format!("weir-shard-{}", setup.id))
+        .io_memory(GLOMMIO_IO_BYTES)
+        .ring_depth(GLOMMIO_RING_ENTRIES)
+        .spawn(move || run(setup, empty, bell, orders, ready))
+        .map_err(|error| io::Error::other(format!("shard {} on core {}: {error}", setup.id, setup.core)))?;
+    Ok(Start { mailbox, ready: is_ready })
+}
+
+/// All that one core owns.
+pub(super) struct Shard {
+    pub(super) id: usize,
+    pub(super) shards: usize,
+    pub(super) core: usize,
+    pub(super) connections_max: usize,
+    pub(super) ring: Ring,
+    pub(super) table: Table,
+    snapshot: RefCell<Arc<Snapshot>>,
+    acceptors: RefCell<HashMap<SocketAddr, Rc<Acceptor>>>,
+    /// By name, bound or not: counters outlive a time without targets.
+    listenings: RefCell<HashMap<Arc<str>, Rc<Listening>>>,
+    groups: RefCell<HashMap<Arc<str>, Rc<Group>>>,
+    draining: Cell<bool>,
+    /// Answered when the last connection is gone.
+    accept_trouble: Cell<bool>,
+}
+
+async fn run(
+    setup: Setup,
+    empty: Arc<Snapshot>,
+    bell: Bell,
+    orders: Receiver<Order>,
+    ready: oneshot::Sender<io::Result<()>>,
+) {
+    let ring = match Ring::new() {
+        Ok(ring) => ring,
+        Err(error) => {
+            // The receiver reports it; if it is gone, so is the process.
+            let _ = ready.send(Err(error));
+            return;
+        }
+    };
+    ring.spawn_driver();
+    let event = Event::new(&ring, &bell);
+    let shard = Rc::new(Shard::new(setup, ring, empty));
+    let _ = ready.send(Ok(()));
+    loop {
+        while let Ok(order) = orders.try_recv() {
+            if shard.obey(order).await == After::End {
+                return;
+            }
+        }
+        event.wait().await;
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum After {
+    GoOn,
+    End,
+}
+
+impl Shard {
+    fn new(setup: Setup, ring: Ring, empty: Arc<Snapshot>) -> Self {
+        Shard {
+            id: setup.id,
+            shards: setup.shards,
+            core: setup.core,
+            connections_max: setup.connections_max,
+            ring,
+            table: Table::default(),
+            snapshot: RefCell::new(empty),
+            acceptors: RefCell::default(),
+            listenings: RefCell::default(),
+            groups: RefCell::default(),
+            draining: Cell::new(false),
+            accept_trouble: Cell::new(false),
+        }
+    }
+
+    /// An answer that nobody awaits any more is no error: control gave up waiting.
+    async fn obey(self: &Rc<Self>, order: Order) -> After {
+        match order {
+            Order::Ping(answer) => drop(answer.send(())),
+            Order::Report(answer) => drop(answer.send(Box::new(self.report()))),
+            Order::Apply(Apply { snapshot, sockets, done }) => {
+                self.apply(&snapshot, sockets);
+                drop(done.send(()));
+            }
+            Order::Drain(limit, answer) => {
+                let shard = Rc::clone(self);
+                self.ring.spawn(async move { drop(answer.send(shard.drain(limit).await)) });
+            }
+            Order::End => return After::End,
+        }
+        After::GoOn
+    }
+
+    /// Takes the snapshot over: groups first, so that every listener finds its group.
+    fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) {
+        self.snapshot.replace(Arc::clone(snapshot));
+        self.apply_groups(snapshot);
+        self.apply_listeners(snapshot);
+        let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();
+        self.apply_acceptors(snapshot, &mut sockets);
+        // Whatever was woken or spawned above must run before the shard sleeps.
+        self.ring.note_runnable();
+    }
+
+    fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
+        let now = SystemTime::now();
+        let mut before = self.groups.take();
+        let mut groups = HashMap::with_capacity(snapshot.groups.len());
+        for (index, config) in snapshot.groups.iter().enumerate() {
+            let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
+            let in_use = snapshot.listeners.iter().any(|listener| listener.group == index);
+            let unbound = group.apply(config, in_use, now);
+            self.reset_connections_of(&unbound);
+            groups.insert(Arc::clone(&config.name), group);
+        }
+        for group in before.into_values() {
+            let unbound = group.unbind_all();
+            self.reset_connections_of(&unbound);
+        }
+        for group in groups.values() {
+            self.start_checkers(group);
+        }
+        self.groups.replace(groups);
+    }
+
+    /// Unbinding stops a target's flows at once, on both sides (requirement W3).
+    fn reset_connections_of(&self, unbound: &[Rc<TargetState>]) {
+        if unbound.is_empty() {
+            return;
+        }
+        self.table.end_where(CloseReason::TargetUnbound, |connection| {
+            connection.target.borrow().as_ref().is_some_and(|target| target.is_unbound())
+        });
+    }
+
+    fn start_checkers(self: &Rc<Self>, group: &Rc<Group>) {
+        if !group.is_in_use() || group.config().health_check.is_none() {
+            return;
+        }
+        for target in group.targets() {
+            if !target.checking.replace(true) {
+                self.ring.spawn(checker::run(Rc::clone(self), Rc::clone(group), target));
+            }
+        }
+    }
+
+    fn apply_listeners(&self, snapshot: &Snapshot) {
+        let mut before = self.listenings.take();
+        let groups = self.groups.borrow();
+        let listenings = snapshot.listeners.iter().map(|config| {
+            let group = Rc::clone(&groups[&snapshot.group_of(config).name]);
+            let listening = before.remove(&config.name).map_or_else(
+                || Listening::new(Arc::clone(config), Rc::clone(&group)),
+                |listening| {
+                    listening.config.replace(Arc::clone(config));
+                    listening.group.replace(Rc::clone(&group));
+                    listening
+                },
+            );
+            (Arc::clone(&config.name), listening)
+        });
+        let listenings = listenings.collect();
+        self.listenings.replace(listenings);
+    }
+
+    fn apply_acceptors(self: &Rc<Self>, snapshot: &Snapshot, sockets: &mut HashMap<SocketAddr, OwnedFd>) {
+        let mut before = self.acceptors.take();
+        let mut acceptors = HashMap::new();
+        for config in snapshot.listeners.iter().filter(|listener| snapshot.is_bound(listener)) {
+            if self.draining.get() {
+                break;
+            }
+            let listening = Rc::clone(&self.listenings.borrow()[&config.name]);
+            let acceptor = match (before.remove(&config.address), sockets.remove(&config.address)) {
+                (Some(acceptor), _) => {
+                    acceptor.listening.replace(listening);
+                    acceptor
+                }
+                (None, Some(socket)) => Acceptor::start(self, socket, listening),
+                (None, None) => {
+                    tracing::error!(shard = self.id, address = %config.address, "no socket came with the snapshot");
+                    continue;
+                }
+            };
+            acceptors.insert(config.address, acceptor);
+        }
+        before.into_values().for_each(|acceptor| acceptor.close());
+        self.acceptors.replace(acceptors);
+    }
+
+    /// Stops accepting, waits for the connections, resets what is left at the limit. Returns how many those were.
+    async fn drain(&self, limit: Duration) -> usize {
+        self.draining.set(true);
+        self.acceptors.take().into_values().for_each(|acceptor| acceptor.close());
+        self.ring.note_runnable();
+        let deadline = self.ring.now() + limit;
+        // One tick at least: the acceptors still admit their backlog.
+        self.ring.sleep(crate::ring::TICK).await;
+        while self.table.len() > 0 && self.ring.now() < deadline {
+            self.ring.sleep(crate::ring::TICK).await;
+        }
+        let left = self.table.end_where(CloseReason::Drained, |_| true);
+        self.ring.note_runnable();
+        self.ring.sleep(crate::ring::TICK).await;
+        left
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// The address that checks of a group leave from by default: its listener's, where it names one (requirement H7).
+    pub(super) fn address_of_group(&self, group: &Group, ipv6: bool) -> Option<IpAddr> {
+        let snapshot = self.snapshot.borrow();
+        let name = &group.config().name;
+        let of_group = |listener: &&Arc<Listener>| snapshot.group_of(listener).name == *name;
+        let address = snapshot.listeners.iter().find(of_group)?.address.ip();
+        (!address.is_unspecified() && address.is_ipv6() == ipv6).then_some(address)
+    }
+
+    /// One line for a series of failures, not one each.
+    pub(super) fn accept_failed(&self, error: &io::Error) {
+        if !self.accept_trouble.replace(true) {
+            tracing::warn!(
+                shard = self.id,
+                "cannot accept: {error}; new connections wait in the backlog; raise the descriptor limit (LimitNOFILE)"
+            );
+        }
+    }
+
+    pub(super) fn accept_worked(&self) {
+        if self.accept_trouble.replace(false) {
+            tracing::info!(shard = self.id, "accepting again");
+        }
+    }
+
+    pub(super) fn report_transition(
+        &self,
+        group: &Group,
+        target: &TargetState,
+        change: Transition,
+        failure: Option<Failure>,
+    ) {
+        let (shard, group, target) = (self.id, &*group.config().name, &*target.label);
+        let (from, to) = (change.from.as_str(), change.to.as_str());
+        match (change.to, failure) {
+            (State::Unhealthy, Some(failure)) => {
+                let (cause, hint) = (failure.as_str(), failure.hint());
+                tracing::warn!(shard, group, target, from, to, cause, "target health changed; {hint}");
+            }
+            _ => tracing::info!(shard, group, target, from, to, "target health changed"),
+        }
+    }
+
+    fn report(&self) -> ShardReport {
+        let snapshot = self.snapshot.borrow();
+        let acceptors = self.acceptors.borrow();
+        let listenings = self.listenings.borrow();
+        let groups = self.groups.borrow();
+        ShardReport {
+            shard: self.id,
+            core: self.core,
+            revision: snapshot.revision,
+            draining: self.draining.get(),
+            connections: self.table.len(),
+            connections_max: self.connections_max,
+            ring: self.ring.counts(),
+            listeners: snapshot
+                .listeners
+                .iter()
+                .filter_map(|config| Some((config, listenings.get(&config.name)?)))
+                .map(|(config, listening)| listening.report(acceptors.contains_key(&config.address)))
+                .collect(),
+            groups: snapshot
+                .groups
+                .iter()
+                .filter_map(|config| groups.get(&config.name))
+                .map(|group| group.report())
+                .collect(),
+        }
+    }
+}
