@@ -1,9 +1,117 @@
 //! The config: the TOML as typed becomes the snapshot that shards run on.
+//!
+//!     file --load--> text --toml--> table with spans --raw--> Raw --resolve--> Snapshot
+//!                                        `------------ every mistake -------> Errors
+//!
+//! Each step goes on after a mistake, so the operator sees all of them at once. One exception: a text that is not TOML is
+//! not looked at further, because what is left of it would be reported as missing.
+//! Pure apart from `load`: text in, a snapshot or errors out.
+//! Always: a snapshot comes out only where nothing was reported, so what it says holds without further checks.
 #![forbid(unsafe_code)]
 
+mod error;
+pub mod keys;
+pub mod limits;
+mod private;
+mod raw;
+mod resolve;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+mod values;
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use error::{ConfigError, Errors};
+pub use private::is_private;
 pub use snapshot::{
     Admin, AdminAddress, Algorithm, Balancer, CheckProtocol, Cores, HealthCheck, Listener, Protocol, Scheme, Snapshot,
     Target, TargetGroup, TargetKind,
 };
+
+use error::{Report, Wrong};
+
+/// What the config is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// The operator's own config.
+    Run,
+    /// The config of `weir demo`, whose targets are on loopback.
+    Demo,
+}
+
+/// Reads a config file into the snapshot of revision 1.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Snapshot, Errors> {
+    let name = path.display().to_string();
+    let bytes = match read_bounded(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(Errors::of_file(name, unreadable(&error))),
+    };
+    if bytes.len() > limits::FILE_BYTES_MAX {
+        let what = format!("the file is larger than {} MiB", limits::FILE_BYTES_MAX >> 20);
+        return Err(Errors::of_file(name, Wrong::new(what, "check that this is the config file")));
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => parse(&name, text, Mode::Run),
+        Err(error) => Err(not_utf8(&name, &bytes, error.valid_up_to())),
+    }
+}
+
+/// Makes the snapshot of revision 1 of a config text; `file_name` is what errors call it.
+///
+/// # Errors
+/// Everything that is wrong with the text, sorted by line.
+pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors> {
+    let report = Report::new(file_name, text);
+    let root = match DeTable::parse(text) {
+        Ok(root) => root,
+        Err(first) => {
+            for error in syntax_errors(text, first) {
+                report.syntax(error.span().map_or(0, |span| span.start), error.message());
+            }
+            return Err(report.into_errors());
+        }
+    };
+    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, &report);
+    if report.is_empty() { Ok(snapshot) } else { Err(report.into_errors()) }
+}
+
+/// All places where the text is not TOML. Of a large text the first only: each one costs hundreds of bytes, so a file that
+/// is something else altogether would take gigabytes.
+fn syntax_errors(text: &str, first: toml::de::Error) -> Vec<toml::de::Error> {
+    if text.len() > limits::SYNTAX_ERRORS_BYTES_MAX { vec![first] } else { DeTable::parse_recoverable(text).1 }
+}
+
+/// One byte more than allowed is read, so that the caller can tell a file that is too large.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limits::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(error: &io::Error) -> Wrong {
+    let mend = match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "let the account that runs weir read it",
+        io::ErrorKind::IsADirectory => "name the file inside it",
+        _ => "check the file and the disk it is on",
+    };
+    Wrong::new(format!("cannot be read: {error}"), mend)
+}
+
+fn not_utf8(name: &str, bytes: &[u8], valid_bytes: usize) -> Errors {
+    let text = String::from_utf8_lossy(&bytes[..valid_bytes]);
+    let what = format!("byte 0x{:02x} is not UTF-8", bytes[valid_bytes]);
+    // The character that the bad byte stands for keeps the text as long as the file, so the line is right at its end too.
+    let text = format!("{text}?");
+    let report = Report::new(name, &text);
+    report.at_offset(valid_bytes, "text", Wrong::new(what, "save the file as UTF-8"));
+    report.into_errors()
+}

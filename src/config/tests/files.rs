@@ -1,0 +1,125 @@
+//! Files: what cannot be read, and the files and pages that ship with us.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::keys::{SECTIONS, Section};
+
+const REFERENCE: &str = include_str!("../../../docs/config.md");
+const SAMPLE: &str = include_str!("../../../deploy/weir.toml");
+
+/// The errors of a file with these bytes, without the directory in front.
+fn errors_of_file(bytes: &[u8]) -> String {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("lb.toml");
+    fs::write(&path, bytes).expect("the file is written");
+    let errors = load(&path).expect_err("the file is bad");
+    errors.to_string().replace(&format!("{}/", dir.path().display()), "")
+}
+
+#[test]
+fn a_good_file_loads() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("lb.toml");
+    fs::write(&path, GOOD).expect("the file is written");
+    assert_eq!(load(&path).expect("good"), good(GOOD));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let missing = load(&PathBuf::from("/nonexistent/lb.toml")).expect_err("there is none");
+    let says = "/nonexistent/lb.toml: cannot be read: No such file or directory (os error 2); check the path";
+    assert_eq!(missing.to_string(), says);
+    let directory = load(&PathBuf::from("/")).expect_err("a directory");
+    assert_eq!(directory.to_string(), "/: cannot be read: Is a directory (os error 21); name the file inside it");
+}
+
+#[test]
+fn a_file_that_is_not_utf8_says_where() {
+    let says = "lb.toml:2:9: text: byte 0xff is not UTF-8; save the file as UTF-8";
+    assert_eq!(errors_of_file(b"[balancer]\nname = \"\xff\"\n"), says);
+    assert_eq!(errors_of_file(b"#\n\xc3"), "lb.toml:2:1: text: byte 0xc3 is not UTF-8; save the file as UTF-8");
+}
+
+#[test]
+fn a_huge_file_is_refused_unread() {
+    let says = "lb.toml: the file is larger than 16 MiB; check that this is the config file";
+    assert_eq!(errors_of_file(&vec![b'\n'; limits::FILE_BYTES_MAX + 1]), says);
+}
+
+#[test]
+fn the_sample_config_is_good() {
+    let snapshot = good(SAMPLE);
+    let groups: Vec<_> = snapshot.listeners.iter().map(|l| &*snapshot.group_of(l).name).collect();
+    assert_eq!(groups, ["app", "db"]);
+}
+
+#[test]
+fn the_defaults_that_the_sample_shows_are_those_that_hold() {
+    let uncommented: String = SAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.contains(" = ") && !rest.starts_with("token_file") => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    assert!(uncommented.len() + 10 < SAMPLE.len(), "the sample shows defaults");
+    assert_eq!(good(&uncommented), good(SAMPLE));
+}
+
+#[test]
+fn the_example_in_the_reference_is_good_and_shows_every_key() {
+    let example = REFERENCE.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    good(example);
+    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+        let typed = [format!("{key} = "), format!("[{key}]"), format!(".{key}]")];
+        assert!(typed.iter().any(|form| example.contains(form)), "{key} is not in the example");
+    }
+}
+
+#[test]
+fn the_reference_has_one_entry_for_each_key_of_each_table_and_no_other() {
+    for section in SECTIONS {
+        let entries: Vec<_> = rows(section).map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(entries, section.keys, "{}", section.title);
+        for row in rows(section) {
+            assert_eq!(row.len(), 5, "entry {} of {}", row[0], section.title);
+        }
+    }
+}
+
+#[test]
+fn the_reference_gives_the_ranges_and_defaults_that_hold() {
+    let entry = |section: Section, key: &str, range: String, default: String| {
+        let row = rows(section).find(|row| row[0].trim_matches('`') == key).expect("an entry");
+        assert!(row[3].starts_with(&range), "{key} is said to range over {}, not {range}", row[3]);
+        assert_eq!(row[4], default, "{key}");
+    };
+    let duration = |range: &std::ops::RangeInclusive<Duration>| format!("{:?} to {:?}", range.start(), range.end());
+    let count = |range: &std::ops::RangeInclusive<u8>| format!("{} to {}", range.start(), range.end());
+    let (idle, connect) = (duration(&limits::IDLE_TIMEOUT), duration(&limits::CONNECT_TIMEOUT));
+    let (interval, timeout) = (duration(&limits::HEALTH_INTERVAL), duration(&limits::HEALTH_TIMEOUT));
+    let shown = |default: Duration| format!("{default:?}");
+    entry(keys::LISTENER, "idle_timeout", idle, shown(limits::IDLE_TIMEOUT_TCP_DEFAULT));
+    entry(keys::TARGET_GROUP, "connect_timeout", connect, shown(limits::CONNECT_TIMEOUT_DEFAULT));
+    entry(keys::TARGET_GROUP, "retries", count(&limits::RETRIES), limits::RETRIES_DEFAULT.to_string());
+    entry(keys::HEALTH_CHECK, "interval", interval, shown(limits::HEALTH_INTERVAL_DEFAULT));
+    entry(keys::HEALTH_CHECK, "timeout", timeout, shown(limits::HEALTH_TIMEOUT_DEFAULT));
+    for key in ["healthy", "unhealthy"] {
+        let default = limits::HEALTH_THRESHOLD_DEFAULT.to_string();
+        entry(keys::HEALTH_CHECK, key, count(&limits::HEALTH_THRESHOLD), default);
+    }
+    entry(keys::TARGET, "weight", count(&limits::WEIGHT), limits::WEIGHT_DEFAULT.to_string());
+}
+
+/// The table of a section in the reference, without its head: the cells of each row.
+fn rows(section: Section) -> impl Iterator<Item = Vec<&'static str>> {
+    let heading = format!("# {}\n", section.title);
+    let text = REFERENCE.split(heading.as_str()).nth(1).expect("the reference has the section");
+    let text = text.split("\n#").next().expect("text before the next heading");
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+}

@@ -1,0 +1,330 @@
+//! Generated configs: any text is survived, a valid one says what it was made from, and mistakes stay inside the file.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Snapshots that a config can describe. Maps and sets make names and addresses unique.
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    (balancer(), cores(), admin(), btree_map(name(), group(), 1..4)).prop_flat_map(
+        |(balancer, cores, admin, groups)| {
+            let groups: Vec<_> =
+                groups.into_iter().map(|(name, group)| Arc::new(TargetGroup { name: name.into(), ..group })).collect();
+            btree_map(name(), listener(groups.len()), 0..5).prop_map(move |listeners| Snapshot {
+                revision: 1,
+                balancer: balancer.clone(),
+                cores: cores.clone(),
+                admin: admin.clone(),
+                groups: groups.clone(),
+                listeners: (1000..)
+                    .zip(listeners)
+                    .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
+                    .collect(),
+            })
+        },
+    )
+}
+
+fn named(made: &Listener, name: &str, port: u16) -> Listener {
+    Listener { name: name.into(), address: SocketAddr::new(made.address.ip(), port), ..made.clone() }
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9._-]{1,80}"
+}
+
+fn text() -> impl Strategy<Value = Arc<str>> {
+    name().prop_map(Arc::from)
+}
+
+fn scheme() -> impl Strategy<Value = Scheme> {
+    select(vec![Scheme::InternetFacing, Scheme::Internal])
+}
+
+fn millis(range: &std::ops::RangeInclusive<Duration>) -> impl Strategy<Value = Duration> {
+    let millis = |bound: &Duration| u64::try_from(bound.as_millis()).expect("limits are small");
+    (millis(range.start())..=millis(range.end())).prop_map(Duration::from_millis)
+}
+
+fn balancer() -> impl Strategy<Value = Balancer> {
+    (text(), option::of(text()), option::of(text()), option::of(text()), scheme())
+        .prop_map(|(name, region, network, zone, scheme)| Balancer { name, region, network, zone, scheme })
+}
+
+fn cores() -> impl Strategy<Value = Cores> {
+    prop_oneof![
+        Just(Cores::All),
+        (1..=limits::CORES_MAX).prop_map(Cores::Count),
+        btree_set(0..limits::CORES_MAX, 1..9).prop_map(|cores| Cores::List(cores.into_iter().collect())),
+    ]
+}
+
+fn admin() -> impl Strategy<Value = Admin> {
+    let local = prop_oneof![
+        Just(AdminAddress::Tcp(address("127.0.0.1:9900"))),
+        "/[a-z/. \"]{1,100}".prop_map(|path| AdminAddress::Unix(path.into())),
+    ];
+    (local, option::of("[a-zA-Z/. \"\\\\]{1,40}".prop_map(Into::into)))
+        .prop_map(|(listen, token_file)| Admin { listen, token_file })
+}
+
+fn listener(groups: usize) -> impl Strategy<Value = Listener> {
+    let ip = any::<bool>().prop_flat_map(private);
+    (ip, scheme(), millis(&limits::IDLE_TIMEOUT), 0..groups).prop_map(|(ip, scheme, idle_timeout, group)| Listener {
+        name: "".into(),
+        protocol: Protocol::Tcp,
+        address: SocketAddr::new(ip, 1),
+        scheme,
+        idle_timeout,
+        group,
+    })
+}
+
+/// A group's targets and the source of its checks are of one family.
+fn group() -> impl Strategy<Value = TargetGroup> {
+    any::<bool>().prop_flat_map(group_of_family)
+}
+
+fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
+    let algorithm = select(vec![Algorithm::WeightedRoundRobin, Algorithm::LeastConnections]);
+    let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
+    let connect_timeout = millis(&limits::CONNECT_TIMEOUT);
+    let rest = (algorithm, option::of(check(is_v6)), any::<bool>(), connect_timeout, limits::RETRIES);
+    (rest, targets).prop_map(|((algorithm, health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+        name: "".into(),
+        protocol: Protocol::Tcp,
+        algorithm,
+        health_check,
+        fail_open,
+        connect_timeout,
+        retries,
+        targets: targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+    })
+}
+
+/// 10/8, or `fd00::/16` with a random end.
+fn private(is_v6: bool) -> impl Strategy<Value = IpAddr> {
+    any::<[u8; 3]>().prop_map(move |[b, c, d]| {
+        if is_v6 {
+            return IpAddr::V6(Ipv6Addr::new(0xfd00, 0, b.into(), 0, 0, 0, c.into(), d.into()));
+        }
+        IpAddr::V4(Ipv4Addr::new(10, b, c, d))
+    })
+}
+
+fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
+    let timing = (millis(&limits::HEALTH_INTERVAL), millis(&limits::HEALTH_TIMEOUT))
+        .prop_filter("the timeout is below the interval", |(interval, timeout)| timeout < interval);
+    let threshold = || limits::HEALTH_THRESHOLD;
+    let rest = (option::of(limits::PORT), threshold(), threshold(), option::of(private(is_v6)));
+    (timing, rest).prop_map(|((interval, timeout), (port, healthy, unhealthy, source))| HealthCheck {
+        protocol: CheckProtocol::Tcp,
+        port,
+        interval,
+        timeout,
+        healthy_threshold: healthy,
+        unhealthy_threshold: unhealthy,
+        source,
+    })
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    (any::<bool>(), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, weight)| {
+        let (kind, instance_id, eni_id) =
+            if is_cvm { (TargetKind::Cvm, id, None) } else { (TargetKind::Eni, None, id) };
+        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, weight }
+    })
+}
+
+fn placed(target: Target, ip: IpAddr, port: u16) -> Target {
+    let address = SocketAddr::new(ip, port);
+    Target { address, label: address.to_string().into(), ..target }
+}
+
+/// The config that an operator would type for a snapshot.
+fn typed(snapshot: &Snapshot) -> String {
+    let Balancer { name, region, network, zone, scheme } = &snapshot.balancer;
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let cores = match &snapshot.cores {
+        Cores::All => json!("all"),
+        Cores::Count(count) => json!(count),
+        Cores::List(list) => json!(list),
+    };
+    let listen = match &snapshot.admin.listen {
+        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let mut root = json!({
+        "balancer": {
+            "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
+        },
+        "shards": { "cores": cores },
+        "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
+        "listener": snapshot.listeners.iter().map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
+        "target_group": snapshot.groups.iter().map(|group| typed_group(group)).collect::<Vec<_>>(),
+    });
+    remove_nulls(&mut root);
+    toml::to_string(&root).expect("every value is one that TOML has")
+}
+
+fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
+    json!({
+        "name": *listener.name,
+        "protocol": listener.protocol.as_str(),
+        "address": listener.address,
+        "scheme": listener.scheme,
+        "idle_timeout": typed_duration(listener.idle_timeout),
+        "default_action": { "forward": *snapshot.group_of(listener).name },
+    })
+}
+
+fn typed_group(group: &TargetGroup) -> Value {
+    let check = match &group.health_check {
+        None => json!({ "protocol": "none" }),
+        Some(check) => json!({
+            "protocol": "tcp",
+            "port": check.port,
+            "interval": typed_duration(check.interval),
+            "timeout": typed_duration(check.timeout),
+            "healthy": check.healthy_threshold,
+            "unhealthy": check.unhealthy_threshold,
+            "source": check.source,
+        }),
+    };
+    json!({
+        "name": *group.name,
+        "protocol": group.protocol.as_str(),
+        "algorithm": group.algorithm,
+        "health_check": check,
+        "fail_open": group.fail_open,
+        "connect_timeout": typed_duration(group.connect_timeout),
+        "retries": group.retries,
+        "target": group.targets.iter().map(typed_target).collect::<Vec<_>>(),
+    })
+}
+
+fn typed_target(target: &Target) -> Value {
+    json!({
+        "type": target.kind,
+        "instance_id": target.instance_id.as_deref(),
+        "eni_id": target.eni_id.as_deref(),
+        "address": target.address.ip(),
+        "port": target.address.port(),
+        "weight": target.weight,
+    })
+}
+
+fn typed_duration(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// A key that is unset is not typed: TOML has no null.
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
+    }
+}
+
+/// Every error is on a line that the text has, and they come in order.
+fn errors_are_inside(text: &str) -> Result<(), TestCaseError> {
+    let Err(errors) = parse("lb.toml", text, Mode::Run) else { return Ok(()) };
+    let lines: Vec<_> = errors.iter().map(|error| error.line.unwrap_or(0)).collect();
+    prop_assert!(!lines.is_empty() && lines.is_sorted(), "{lines:?}");
+    let last = text.split('\n').count();
+    prop_assert!(lines.iter().all(|line| (1..=last).contains(line)), "{errors}\nin {last} lines");
+    prop_assert!(errors.iter().all(|error| !error.message.is_empty() && !error.hint.is_empty()), "{errors}");
+    Ok(())
+}
+
+/// What a slip of the hand does to a config.
+#[derive(Debug, Clone)]
+enum Slip {
+    RemoveLine(Index),
+    RepeatLine(Index),
+    SwapLines(Index, Index),
+    Replace(Index, usize, String),
+}
+
+fn slip() -> impl Strategy<Value = Slip> {
+    let snippet = prop_oneof!["[\\[\\]{}=\"'#.,\\n0-9a-z-]{0,6}", "\\PC{0,4}"];
+    prop_oneof![
+        any::<Index>().prop_map(Slip::RemoveLine),
+        any::<Index>().prop_map(Slip::RepeatLine),
+        any::<(Index, Index)>().prop_map(|(a, b)| Slip::SwapLines(a, b)),
+        (any::<Index>(), 0..12_usize, snippet).prop_map(|(at, chars, new)| Slip::Replace(at, chars, new)),
+    ]
+}
+
+fn slipped(text: &str, slip: &Slip) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let count = lines.len();
+    match slip {
+        Slip::RemoveLine(at) => drop(lines.remove(at.index(count))),
+        Slip::RepeatLine(at) => lines.push(lines[at.index(count)]),
+        Slip::SwapLines(a, b) => lines.swap(a.index(count), b.index(count)),
+        Slip::Replace(at, removed, new) => {
+            let at = at.index(text.chars().count());
+            let (before, after) = (text.chars().take(at), text.chars().skip(at + removed));
+            return before.chain(new.chars()).chain(after).collect();
+        }
+    }
+    lines.join("\n")
+}
+
+proptest! {
+    #[test]
+    fn a_valid_config_gives_the_snapshot_it_describes(snapshot in snapshot()) {
+        let text = typed(&snapshot);
+        match parse("lb.toml", &text, Mode::Run) {
+            Ok(parsed) => prop_assert_eq!(parsed, snapshot),
+            Err(errors) => prop_assert!(false, "{errors}\nin\n{text}"),
+        }
+    }
+
+    #[test]
+    fn slips_in_a_valid_config_are_survived_and_shown_inside_the_file(
+        snapshot in snapshot(),
+        slips in vec(slip(), 1..6),
+    ) {
+        let text = slips.iter().fold(typed(&snapshot), |text, slip| if text.is_empty() { text } else { slipped(&text, slip) });
+        errors_are_inside(&text)?;
+    }
+
+    #[test]
+    fn any_text_is_survived(text in "(?s).{0,200}", bits in "[\\[\\]{}=\"'#.,\\n\\r\\t0-9a-z_ :-]{0,200}") {
+        errors_are_inside(&text)?;
+        errors_are_inside(&bits)?;
+    }
+
+    #[test]
+    fn any_value_under_any_key_is_survived(
+        key in select(keys::SECTIONS.iter().flat_map(|section| section.keys).copied().collect::<Vec<_>>()),
+        value in prop_oneof![
+            "\"[0-9a-z.:/ -]{0,24}\"",
+            "-?[0-9]{1,40}",
+            "0x[0-9a-f]{1,20}",
+            "[0-9]{1,3}\\.[0-9]{1,3}",
+            "(\\[|\\{){1,100}",
+            select(vec!["{}".to_owned(), "[]".to_owned(), "true".to_owned(), "nan".to_owned(), "[[[]]]".to_owned()]),
+        ],
+    ) {
+        for section in keys::SECTIONS {
+            let head = section.title.trim_matches('`');
+            let head = if head.starts_with('[') { head } else { "" };
+            errors_are_inside(&format!("{head}\n{key} = {value}"))?;
+        }
+    }
+}
