@@ -36,11 +36,7 @@ pub struct Fault {
 ///
 /// # Errors
 /// A side failed. Neither stream is closed or reset: that is the caller's.
-pub async fn relay(
-    client: &impl Stream,
-    target: &impl Stream,
-    moved: impl Fn(Side, usize),
-) -> Result<(), Fault> {
+pub async fn relay(client: &impl Stream, target: &impl Stream, moved: impl Fn(Side, usize)) -> Result<(), Fault> {
     let mut from_client = pin!(direction(client, Side::Client, target, Side::Target, &moved));
     let mut from_target = pin!(direction(target, Side::Target, client, Side::Client, &moved));
     let (mut client_done, mut target_done) = (false, false);

@@ -126,11 +126,8 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Begins to accept on `socket`.
     pub(super) fn start(shard: &Rc<Shard>, socket: OwnedFd, listening: Rc<Listening>) -> Rc<Self> {
-        let acceptor = Rc::new(Acceptor {
-            listening: RefCell::new(listening),
-            closing: Cell::new(false),
-            waker: Cell::new(None),
-        });
+        let acceptor =
+            Rc::new(Acceptor { listening: RefCell::new(listening), closing: Cell::new(false), waker: Cell::new(None) });
         let socket = TcpListener::new(&shard.ring, socket);
         shard.ring.spawn(accept_loop(Rc::clone(shard), Rc::clone(&acceptor), socket));
         acceptor
@@ -220,7 +217,7 @@ async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, clien
     let ended = first(connection.idle(&shard.ring), connection.ordered_to_end());
     let reason = match first(relayed, ended).await {
         Ok(end) => end.into(),
-        Err(Ok(()) ) => CloseReason::IdleTimeout,
+        Err(Ok(())) => CloseReason::IdleTimeout,
         Err(Err(reason)) => reason,
     };
     if reason != CloseReason::Completed {

@@ -15,8 +15,8 @@ mod report;
 mod run;
 mod table;
 
-pub use close::CloseReason;
 pub use accept::RefuseReason;
+pub use close::CloseReason;
 pub use mailbox::{Apply, Mailbox, Order};
 pub use report::{CheckCounts, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport};
 pub use run::{Setup, Start, start};

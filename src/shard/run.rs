@@ -148,15 +148,21 @@ impl Shard {
     /// An answer that nobody awaits any more is no error: control gave up waiting.
     async fn obey(self: &Rc<Self>, order: Order) -> After {
         match order {
-            Order::Ping(answer) => drop(answer.send(())),
-            Order::Report(answer) => drop(answer.send(Box::new(self.report()))),
+            Order::Ping(answer) => {
+                let _ = answer.send(());
+            }
+            Order::Report(answer) => {
+                let _ = answer.send(Box::new(self.report()));
+            }
             Order::Apply(Apply { snapshot, sockets, done }) => {
                 self.apply(&snapshot, sockets);
-                drop(done.send(()));
+                let _ = done.send(());
             }
             Order::Drain(limit, answer) => {
                 let shard = Rc::clone(self);
-                self.ring.spawn(async move { drop(answer.send(shard.drain(limit).await)) });
+                self.ring.spawn(async move {
+                    let _ = answer.send(shard.drain(limit).await);
+                });
             }
             Order::End => return After::End,
         }
