@@ -1,0 +1,126 @@
+//! Many connections at little memory; and running out of descriptors.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use crate::support::config::Config;
+use crate::support::target::Target;
+use crate::support::weir::{Weir, same};
+use crate::support::{PATIENCE, client, descriptors, eventually, handlers, place, wait_until};
+
+const IDLE_CONNECTIONS: usize = 9000;
+/// User-space memory that an idle connection may cost.
+const IDLE_BYTES_MAX: u64 = 2048;
+/// Two a connection here, and some for everything else.
+const DESCRIPTORS_NEEDED: usize = 2 * IDLE_CONNECTIONS + 200;
+
+#[test]
+fn r_k5_9000_idle_connections_cost_2_kib_each_at_most_and_all_of_them_work() {
+    let _turn = place::turn();
+    if descriptors::raise_limit() < DESCRIPTORS_NEEDED {
+        println!("skipped: this host allows less than {DESCRIPTORS_NEEDED} descriptors a process");
+        return;
+    }
+    let (hand_over, streams) = handlers::hand_over();
+    let target = Target::start(hand_over);
+    let (config, web) = Config::relay(&[target.address]);
+    // One shard: it may hold as many connections as the process's descriptors allow, however the clients fall.
+    let weir = Weir::start(config.shards(1));
+    // The first ones bring along what is there once: buffers, code pages.
+    let mut clients: Vec<TcpStream> = (0..100).map(|number| idle_client(number, web)).collect();
+    let mut targets: Vec<TcpStream> = streams.iter().take(clients.len()).collect();
+    traffic_on_all(&mut clients, &mut targets);
+    let before = weir.resident_bytes();
+
+    for number in clients.len()..IDLE_CONNECTIONS {
+        clients.push(idle_client(number, web));
+        targets.push(streams.recv_timeout(PATIENCE).expect("it reaches the target"));
+    }
+    weir.wait_for_connections(IDLE_CONNECTIONS);
+    let each = weir.resident_bytes().saturating_sub(before) / (IDLE_CONNECTIONS as u64 - 100);
+    println!("{each} bytes of user-space memory an idle connection");
+    assert!(each <= IDLE_BYTES_MAX, "{each} bytes an idle connection");
+    traffic_on_all(&mut clients, &mut targets);
+
+    drop(clients);
+    drop(targets);
+    weir.wait_for_connections(0);
+    assert!(same(weir.metric("weir_connections_closed_total", &[("reason", "completed")]), IDLE_CONNECTIONS));
+}
+
+/// From one of many source addresses, so that no range of ports runs out.
+fn idle_client(number: usize, web: SocketAddr) -> TcpStream {
+    let last = u8::try_from(10 + number % 20).expect("below 30");
+    client::connect_from(SocketAddr::new(Ipv4Addr::new(127, 0, 1, last).into(), 0), web).expect("it is accepted")
+}
+
+/// Every client sends its number, every target answers what it got, every client checks.
+fn traffic_on_all(clients: &mut [TcpStream], targets: &mut [TcpStream]) {
+    for (number, stream) in clients.iter_mut().enumerate() {
+        stream.write_all(&number.to_be_bytes()).expect("sent");
+    }
+    let mut number = [0; size_of::<usize>()];
+    for stream in targets {
+        stream.read_exact(&mut number).expect("a number arrives");
+        stream.write_all(&number).expect("sent");
+    }
+    for (expected, stream) in clients.iter_mut().enumerate() {
+        stream.read_exact(&mut number).expect("an answer arrives");
+        assert_eq!(usize::from_be_bytes(number), expected, "a connection's bytes are its own");
+    }
+}
+
+/// Under a limit of 400 descriptors. Established connections hold on while newcomers are reset; once some leave, newcomers
+/// are served again.
+#[test]
+fn r_k5_out_of_descriptors_newcomers_are_reset_and_established_connections_work() {
+    let target = Target::start(handlers::greet_and_echo("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let weir = Weir::start_under(&["prlimit", "--nofile=400:400"], config.shards(1), &[]);
+    let mut held = Vec::new();
+    // Each is greeted by the target, or reset: anything else fails the test.
+    let refused = eventually("the limit is reached", || match client::greeted(web) {
+        Ok((stream, _)) => {
+            held.push(stream);
+            assert!(held.len() < 200, "400 descriptors cannot hold 200 connections");
+            None
+        }
+        Err(error) => Some(error),
+    });
+    println!("{} connections at a limit of 400 descriptors; then: {refused}", held.len());
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionReset);
+    assert!(held.len() >= 100, "the reserve takes a part, not most of it: {}", held.len());
+    (0..50).for_each(|_| assert!(client::greeted(web).is_err(), "nobody left yet"));
+    let overload = || weir.metric("weir_connections_refused_total", &[("reason", "overload")]);
+    wait_until("each is counted", || same(overload(), 51));
+    held.iter_mut().for_each(|stream| client::exchange(stream, b"still here").expect("established ones work"));
+
+    held.truncate(held.len() - 20);
+    weir.wait_for_connections(held.len());
+    let newcomers: Vec<_> = (0..20).map(|_| client::greeted(web).expect("there is room again")).collect();
+    assert!(client::greeted(web).is_err(), "and no more than that");
+    drop(newcomers);
+}
+
+/// What is gone is given back: as many descriptors as before, after far more connections than there are descriptors.
+#[test]
+fn r_k5_descriptors_and_buffers_do_not_leak() {
+    let targets = ["a", "b"].map(|name| Target::start(handlers::identify(name)));
+    let (mut config, web) = Config::relay(&[targets[0].address, place::free(), targets[1].address]);
+    config.app().keys = "connect_timeout = \"1s\"".into();
+    let weir = Weir::start(config);
+    (0..50).for_each(|_| drop(client::ask(web).expect("an answer")));
+    weir.wait_for_connections(0);
+    let before = descriptors::count(weir.pid());
+    for round in 0..2000 {
+        let Ok(stream) = client::connect(web) else { panic!("it is accepted") };
+        // Some leave in order, some with a reset, some while the target is still being connected.
+        if round % 3 == 0 {
+            handlers::reset(stream);
+        }
+    }
+    weir.wait_for_connections(0);
+    // One more or less: the admin endpoint's own connection.
+    wait_until("descriptors are given back", || descriptors::count(weir.pid()) <= before + 1);
+    assert_eq!(client::ask(web).expect("an answer").len(), 1);
+}

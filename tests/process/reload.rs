@@ -1,0 +1,100 @@
+//! Reloads under load, and reloads of a broken file.
+
+use std::time::Duration;
+
+use crate::support::config::{Config, QUICK_CHECK};
+use crate::support::load::Load;
+use crate::support::target::Target;
+use crate::support::weir::{Reload, Weir, same};
+use crate::support::{client, handlers, place};
+
+const RELOADS: usize = 50;
+const RELOAD_PAUSE: Duration = Duration::from_millis(400);
+
+#[test]
+fn r_k1_50_reloads_under_load_fail_no_connection() {
+    let _turn = place::turn();
+    let targets = ["a", "b", "c"].map(|name| Target::start(handlers::identify(name)));
+    let spare = Target::start(handlers::greet_and_echo("spare"));
+    let (config, web) = Config::relay(&targets.each_ref().map(|target| target.address));
+    let mut weir = Weir::start(config);
+    let other = place::free();
+    let load = Load::start(web, 200, client::ask);
+    for round in 0..RELOADS {
+        weir.change(|config| toggle(config, round, targets[0].address, other));
+        std::thread::sleep(RELOAD_PAUSE);
+    }
+    drop(spare);
+    let outcome = load.stop();
+    assert!(outcome.failures.is_empty(), "{} failed: {:?}", outcome.failures.len(), outcome.failures.first());
+    let answered: usize = outcome.answers.values().sum();
+    println!("{answered} connections over {RELOADS} reloads: {:?}", outcome.answers);
+    assert!(answered > RELOADS, "there was load all the time");
+    assert!(same(weir.metric("weir_config_revision", &[]), RELOADS + 1));
+}
+
+/// Every kind of change that leaves the targets bound, in turn.
+fn toggle(config: &mut Config, round: usize, target: std::net::SocketAddr, other: std::net::SocketAddr) {
+    let odd = round / 5 % 2 == 1;
+    match round % 5 {
+        0 => config.app().set_weight(target, if odd { 10 } else { 0 }),
+        1 => config.listeners[0].keys = if odd { String::new() } else { "idle_timeout = \"30s\"".into() },
+        2 => config.app().keys = if odd { String::new() } else { "algorithm = \"least_connections\"".into() },
+        3 => config.app().check = if odd { crate::support::config::NO_CHECK.into() } else { QUICK_CHECK.into() },
+        _ if odd => config.listeners.truncate(1),
+        _ => *config = config.clone().listener("other", other, "app"),
+    }
+}
+
+#[test]
+fn r_k1_established_connections_live_through_reloads() {
+    let target = Target::start(handlers::greet_and_echo("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let mut clients: Vec<_> = (0..20).map(|_| client::greeted(web).expect("a greeting").0).collect();
+    for round in 0..6 {
+        weir.change(|config| config.listeners[0].keys = format!("idle_timeout = \"{}s\"", 100 + round));
+        clients.iter_mut().for_each(|stream| client::exchange(stream, b"through").expect("it goes on"));
+    }
+    // Even those of a listener that is gone.
+    weir.change(|config| config.listeners.clear());
+    assert!(client::connect(web).is_err(), "nothing listens");
+    clients.iter_mut().for_each(|stream| client::exchange(stream, b"through").expect("it goes on"));
+}
+
+#[test]
+fn r_k1_a_broken_config_changes_nothing_and_the_log_says_where() {
+    let target = Target::start(handlers::identify("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let good = weir.config.to_toml();
+    let revision = weir.metric("weir_config_revision", &[]);
+    for (broken, complaint) in [
+        (good.replace("weight = 10", "weight = 101"), "weight: 101 is out of range"),
+        (good.replace("forward = \"app\"", "forward = \"ap\""), "\"ap\""),
+        (good.replace("[[listener]]", "[[listener"), "weir.toml:"),
+    ] {
+        assert_ne!(broken, good);
+        assert_eq!(weir.reload(&broken), Reload::Rejected);
+        let log = weir.log();
+        let line = 1 + broken.lines().zip(good.lines()).position(|(new, old)| new != old).expect("they differ");
+        let place = format!("weir.toml:{line}: ");
+        assert!(log.lines().any(|text| text.contains(&place) && text.contains(complaint)), "{place}{complaint}\n{log}");
+        assert!((weir.metric("weir_config_revision", &[]) - revision).abs() < 0.5);
+        assert_eq!(client::ask(web).expect("it serves on"), "a");
+    }
+    assert_eq!(weir.reload(&good), Reload::Applied, "a good one is taken again");
+}
+
+#[test]
+fn r_k1_a_config_file_that_is_gone_changes_nothing() {
+    let target = Target::start(handlers::identify("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let weir = Weir::start(config);
+    std::fs::remove_file(weir.config_path()).expect("it is there");
+    weir.signal("HUP");
+    crate::support::wait_until("it is counted", || {
+        weir.metric("weir_config_reloads_total", &[("result", "rejected")]) > 0.5
+    });
+    assert_eq!(client::ask(web).expect("it serves on"), "a");
+}

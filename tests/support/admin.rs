@@ -1,0 +1,76 @@
+//! The admin endpoint as its users see it: HTTP, JSON, Prometheus text.
+
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::client;
+
+/// Answer to one request.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub body: String,
+}
+
+/// `GET path`, one connection each.
+pub fn get(from: SocketAddr, path: &str) -> io::Result<Reply> {
+    let mut stream = client::connect(from)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let broken = || io::Error::other(format!("GET {path}: {text:?}"));
+    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
+    Ok(Reply { status, body: body.to_owned() })
+}
+
+/// One reading of /metrics.
+#[derive(Debug)]
+pub struct Metrics(Vec<Series>);
+
+#[derive(Debug)]
+struct Series {
+    name: String,
+    labels: Vec<(String, String)>,
+    value: f64,
+}
+
+impl Metrics {
+    pub fn parse(text: &str) -> Self {
+        Metrics(text.lines().filter(|line| !line.starts_with('#')).filter_map(series).collect())
+    }
+
+    /// Sum of the series of `name` that have these labels; `None` if there is none.
+    pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let mut found = self.0.iter().filter(|series| series.name == name && series.has(labels)).peekable();
+        found.peek()?;
+        Some(found.map(|series| series.value).sum())
+    }
+
+    /// As `find`; what is not there has not been counted yet.
+    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.find(name, labels).unwrap_or(0.0)
+    }
+}
+
+impl Series {
+    fn has(&self, labels: &[(&str, &str)]) -> bool {
+        labels.iter().all(|(name, value)| self.labels.iter().any(|(n, v)| n == name && v == value))
+    }
+}
+
+/// `name{label="value",...} 1.5`; no label of ours holds a comma or a quote.
+fn series(line: &str) -> Option<Series> {
+    let (series, value) = line.rsplit_once(' ')?;
+    let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+    let labels = labels.trim_end_matches('}').split(',').filter_map(|label| label.split_once('='));
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect();
+    Some(Series { name: name.to_owned(), labels, value: value.parse().ok()? })
+}
+
+/// The one element of a JSON list that matches.
+pub fn element<'a>(list: &'a Value, key: &str, wanted: &str) -> Option<&'a Value> {
+    list.as_array()?.iter().find(|element| element[key] == wanted)
+}

@@ -1,0 +1,135 @@
+//! The config of one test, as a value that can be changed and written again.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::place;
+
+/// A config file in the making. `keys` are lines of TOML that go into the table as they are.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub shards: usize,
+    pub admin: SocketAddr,
+    pub listeners: Vec<Listener>,
+    pub groups: Vec<Group>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub name: String,
+    pub address: SocketAddr,
+    pub group: String,
+    pub keys: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Group {
+    pub name: String,
+    pub keys: String,
+    pub check: String,
+    pub targets: Vec<(SocketAddr, u8)>,
+}
+
+/// Checks often enough that a test need not wait long, with room for a busy machine.
+pub const QUICK_CHECK: &str = r#"protocol = "tcp", interval = "200ms", timeout = "150ms", healthy = 2, unhealthy = 2"#;
+/// No checks: every target counts as healthy at once.
+pub const NO_CHECK: &str = r#"protocol = "none""#;
+
+impl Config {
+    /// Two shards, no listener yet.
+    pub fn new() -> Self {
+        Config { shards: 2, admin: place::free(), listeners: Vec::new(), groups: Vec::new() }
+    }
+
+    /// One listener `web` in front of one group `app`, whose targets are not checked. Returns the listener's address too.
+    pub fn relay(targets: &[SocketAddr]) -> (Self, SocketAddr) {
+        let address = place::free();
+        let targets = targets.iter().fold(Group::new("app"), |group, target| group.target(*target, 10));
+        (Config::new().listener("web", address, "app").group(targets), address)
+    }
+
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    pub fn listener(self, name: &str, address: SocketAddr, group: &str) -> Self {
+        self.listener_with(name, address, group, "")
+    }
+
+    pub fn listener_with(mut self, name: &str, address: SocketAddr, group: &str, keys: &str) -> Self {
+        self.listeners.push(Listener { name: name.into(), address, group: group.into(), keys: keys.into() });
+        self
+    }
+
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// The only group, to change it.
+    pub fn app(&mut self) -> &mut Group {
+        &mut self.groups[0]
+    }
+
+    pub fn to_toml(&self) -> String {
+        let mut text = format!(
+            "[balancer]\nname = \"test\"\nallow_public_targets = true\n[shards]\ncores = {}\n[admin]\nlisten = \"{}\"\n",
+            self.shards, self.admin
+        );
+        for Listener { name, address, group, keys } in &self.listeners {
+            let _ = write!(
+                text,
+                "\n[[listener]]\nname = \"{name}\"\nprotocol = \"tcp\"\naddress = \"{address}\"\n{keys}\n\
+                 default_action = {{ forward = \"{group}\" }}\n"
+            );
+        }
+        self.groups.iter().for_each(|group| group.write(&mut text));
+        text
+    }
+}
+
+impl Group {
+    /// An unchecked group without targets.
+    pub fn new(name: &str) -> Self {
+        Group { name: name.into(), keys: String::new(), check: NO_CHECK.into(), targets: Vec::new() }
+    }
+
+    pub fn keys(mut self, keys: &str) -> Self {
+        self.keys = keys.into();
+        self
+    }
+
+    pub fn check(mut self, check: &str) -> Self {
+        self.check = check.into();
+        self
+    }
+
+    pub fn target(mut self, address: SocketAddr, weight: u8) -> Self {
+        self.targets.push((address, weight));
+        self
+    }
+
+    pub fn set_weight(&mut self, target: SocketAddr, weight: u8) {
+        self.targets.iter_mut().filter(|(address, _)| *address == target).for_each(|entry| entry.1 = weight);
+    }
+
+    pub fn remove(&mut self, target: SocketAddr) {
+        self.targets.retain(|(address, _)| *address != target);
+    }
+
+    fn write(&self, text: &mut String) {
+        let Group { name, keys, check, targets } = self;
+        let _ = write!(
+            text,
+            "\n[[target_group]]\nname = \"{name}\"\nprotocol = \"tcp\"\n{keys}\nhealth_check = {{ {check} }}\n"
+        );
+        for (address, weight) in targets {
+            let (ip, port) = (address.ip(), address.port());
+            let _ = write!(
+                text,
+                "  [[target_group.target]]\n  address = \"{ip}\"\n  port = {port}\n  weight = {weight}\n"
+            );
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the whole-process tests are built from: the balancer as its own process, targets that misbehave on demand, clients
+//! that count what they see.
+//!
+//!     config --> weir (process) <--signals, admin API-- test
+//!                  ^      `--> targets (threads here, or nginx)
+//!     clients -----'
+//!
+//! Everything is on loopback. Nothing asserts a duration: what should happen is awaited for up to `PATIENCE`.
+//! Always: what a test started ends with it, and the balancer's log is printed when it fails.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod client;
+pub mod config;
+pub mod descriptors;
+pub mod handlers;
+pub mod load;
+pub mod nginx;
+pub mod place;
+pub mod target;
+pub mod weir;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should happen at once. Generous: the machine may be busy with something else.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+const PROBE_PAUSE: Duration = Duration::from_millis(20);
+
+/// Probes until there is an answer; fails the test after `PATIENCE`.
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = probe() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
+        thread::sleep(PROBE_PAUSE);
+    }
+}
+
+/// Probes until the condition holds; fails the test after `PATIENCE`.
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually(what, || holds().then_some(()));
+}

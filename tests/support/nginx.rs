@@ -1,0 +1,78 @@
+//! nginx as a target: a real server that answers with its name and logs every request.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{client, place, wait_until};
+
+pub struct Nginx {
+    pub address: SocketAddr,
+    process: Child,
+    dir: TempDir,
+}
+
+/// Whether this host has nginx; says so if not.
+pub fn is_installed() -> bool {
+    let installed = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok();
+    if !installed {
+        println!("skipped: nginx is not installed");
+    }
+    installed
+}
+
+impl Nginx {
+    /// Starts one that answers every request with `name`.
+    pub fn start(name: &str) -> Self {
+        let (address, dir) = (place::free(), tempfile::tempdir().expect("a directory"));
+        fs::write(dir.path().join("nginx.conf"), config(name, address)).expect("write nginx.conf");
+        let process = Command::new("nginx")
+            .args(["-p", &dir.path().display().to_string(), "-e", "error.log", "-c", "nginx.conf"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx starts");
+        let nginx = Nginx { address, process, dir };
+        wait_until("nginx answers", || client::connect(address).is_ok());
+        nginx
+    }
+
+    /// Requests that it answered.
+    pub fn answered(&self) -> usize {
+        fs::read_to_string(self.path("access.log")).unwrap_or_default().lines().count()
+    }
+
+    /// Kills it as the kernel does when memory runs out: nothing is finished.
+    pub fn kill(&mut self) {
+        // Without master process the one that was started is all there is.
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ran");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Killed by the test already, perhaps.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn config(name: &str, address: SocketAddr) -> String {
+    format!(
+        "daemon off; master_process off; pid nginx.pid; error_log error.log;
+        events {{ worker_connections 4096; }}
+        http {{
+            access_log access.log; keepalive_timeout 0;
+            client_body_temp_path .; proxy_temp_path .; fastcgi_temp_path .; uwsgi_temp_path .; scgi_temp_path .;
+            server {{ listen {address} backlog=1024; location / {{ return 200 {name}; }} }}
+        }}"
+    )
+}

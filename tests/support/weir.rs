@@ -1,0 +1,206 @@
+//! The balancer as its own process, under a config of the test.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::admin::{self, Metrics, Reply};
+use super::config::Config;
+use super::{descriptors, eventually, wait_until};
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_weir");
+/// The admin endpoint may answer with a report of the shards that is this old.
+const REPORT_REUSE: Duration = Duration::from_millis(110);
+const LOG_LINES_SHOWN: usize = 60;
+
+/// A balancer that runs. Killed when dropped.
+pub struct Weir {
+    pub config: Config,
+    process: Child,
+    dir: TempDir,
+    /// How it ended, where the test saw it.
+    ended: Option<ExitStatus>,
+}
+
+/// What became of a reload.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reload {
+    Applied,
+    Rejected,
+}
+
+impl Weir {
+    /// Starts one and waits until it is ready.
+    pub fn start(config: Config) -> Self {
+        Weir::start_under(&[], config, &[])
+    }
+
+    /// Starts one with further arguments, by way of another program, which must become it: `prlimit`, say.
+    pub fn start_under(launcher: &[&str], config: Config, arguments: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("weir.toml"), config.to_toml()).expect("write the config");
+        let log = File::create(dir.path().join("log")).expect("create the log");
+        let mut words = launcher.iter().copied().chain([BINARY, "run", "--config"]);
+        let process = Command::new(words.next().expect("never empty"))
+            .args(words)
+            .arg(dir.path().join("weir.toml"))
+            .args(arguments)
+            .env("RUST_LOG", "info")
+            .stdout(log.try_clone().expect("dup"))
+            .stderr(log)
+            .spawn()
+            .expect("weir starts");
+        let mut weir = Weir { config, process, dir, ended: None };
+        wait_until("weir is ready", || weir.still_runs() && weir.get("/readyz").is_ok_and(|reply| reply.status == 200));
+        weir
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.path().join("weir.toml")
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -s {name}");
+    }
+
+    /// Writes a changed config, reloads, and waits until it is in force.
+    pub fn change(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+        let text = self.config.to_toml();
+        assert_eq!(self.reload(&text), Reload::Applied, "the changed config is good");
+    }
+
+    /// Reloads with this text as the config file, and waits for the outcome.
+    pub fn reload(&mut self, text: &str) -> Reload {
+        fs::write(self.config_path(), text).expect("write the config");
+        let (applied, rejected) = self.reloads();
+        self.signal("HUP");
+        eventually("the reload is over", || match self.reloads() {
+            (now, _) if now > applied => Some(Reload::Applied),
+            (_, now) if now > rejected => Some(Reload::Rejected),
+            _ => None,
+        })
+    }
+
+    fn reloads(&self) -> (f64, f64) {
+        let metrics = self.metrics();
+        let count = |result| metrics.sum("weir_config_reloads_total", &[("result", result)]);
+        (count("success"), count("failure"))
+    }
+
+    pub fn get(&self, path: &str) -> io::Result<Reply> {
+        admin::get(self.config.admin, path)
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        thread::sleep(REPORT_REUSE);
+        Metrics::parse(&self.get("/metrics").expect("/metrics").body)
+    }
+
+    /// One figure of /metrics.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().sum(name, labels)
+    }
+
+    pub fn json(&self, path: &str) -> Value {
+        let reply = self.get(path).expect("the admin endpoint answers");
+        assert_eq!(reply.status, 200, "GET {path}: {}", reply.body);
+        serde_json::from_str(&reply.body).expect("JSON")
+    }
+
+    /// A target as the API shows it, all shards taken together.
+    pub fn target(&self, group: &str, address: SocketAddr) -> Value {
+        let groups = self.json("/v1/target-groups");
+        let group = admin::element(&groups, "name", group).expect("the group is listed");
+        let target = group["targets"].as_array().into_iter().flatten().find(|target| is_at(target, address));
+        target.unwrap_or_else(|| panic!("{address} is listed in {group}")).clone()
+    }
+
+    pub fn state(&self, group: &str, address: SocketAddr) -> String {
+        self.target(group, address)["state"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits until every shard sees the target in this state.
+    pub fn wait_for_state(&self, group: &str, address: SocketAddr, state: &str) {
+        wait_until(&format!("{address} is {state}"), || self.state(group, address) == state);
+    }
+
+    /// Waits until this many client connections are open.
+    pub fn wait_for_connections(&self, count: usize) {
+        let open = |weir: &Weir| weir.metric("weir_connections_active", &[]);
+        wait_until(&format!("{count} connections are open"), || same(open(self), count));
+    }
+
+    pub fn resident_bytes(&self) -> u64 {
+        descriptors::resident_bytes(self.pid())
+    }
+
+    pub fn log(&self) -> String {
+        log_of(self.dir.path())
+    }
+
+    /// Waits for the process's own end.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let status = eventually("weir ends", || self.process.try_wait().expect("our own child"));
+        self.ended = Some(status);
+        status
+    }
+
+    fn still_runs(&mut self) -> bool {
+        let ended = self.process.try_wait().expect("our own child");
+        assert!(ended.is_none(), "weir ended by itself: {ended:?}");
+        true
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        let by_itself = self.ended.is_none() && self.process.try_wait().is_ok_and(|ended| ended.is_some());
+        // It has ended already, perhaps.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let log = self.log();
+        if thread::panicking() {
+            let lines: Vec<&str> = log.lines().collect();
+            println!("--- weir's log, its end");
+            lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].iter().for_each(|line| println!("{line}"));
+            return;
+        }
+        assert!(!by_itself, "weir ended by itself:\n{log}");
+        assert!(!log.contains("panicked at"), "weir panicked:\n{log}");
+    }
+}
+
+/// Runs the binary to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    Command::new(BINARY).args(arguments).output().expect("weir starts")
+}
+
+/// A count that a metric must have: counts of a test are small, so nothing is lost on the way.
+#[expect(clippy::cast_precision_loss)]
+pub fn same(metric: f64, count: usize) -> bool {
+    (metric - count as f64).abs() < 0.5
+}
+
+fn log_of(dir: &Path) -> String {
+    fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
+
+fn is_at(target: &Value, address: SocketAddr) -> bool {
+    let whole = address.to_string();
+    let ip = address.ip().to_string();
+    target["address"] == whole || (target["address"] == ip && target["port"] == address.port())
+}
