@@ -38,6 +38,8 @@ pub fn drive(port: u16, connections: u32, length: Duration) -> Result<Load> {
         return Err(error);
     }
     let output = child.wait_with_output()?;
+    // A ctrl-c reaches wrk as well, which then ends early.
+    go_on()?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).ok_or_else(|| format!("wrk said something else than numbers:\n{text}").into())
 }

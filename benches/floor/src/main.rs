@@ -26,7 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use io_uring::cqueue::{buffer_select, more};
-use io_uring::types::{Fd, Fixed};
+use io_uring::types::{CancelBuilder, Fd, Fixed};
 use io_uring::{IoUring, SubmissionQueue, Submitter, opcode, squeue};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -168,7 +168,7 @@ impl<'ring> Relay<'ring> {
             SEND => self.sent(flow, buffer, result),
             ACCEPT => self.accepted(result, flags),
             CONNECT => self.connected(flow, result),
-            _ => self.release(flow),
+            _ => self.cancelled(flow),
         }
     }
 
@@ -301,7 +301,8 @@ impl<'ring> Relay<'ring> {
         self.receive(flow ^ 1);
     }
 
-    /// One side ended: shuts both down once the last buffer is delivered, which ends the other operations.
+    /// One side ended: once the last buffer is delivered, ends the other operations; the last of them closes both sockets.
+    /// By cancelling, as a shutdown would go through a thread of the kernel's pool.
     #[cold]
     fn end(&mut self, flow: u32) {
         let connection = &mut self.connections[slot(flow)];
@@ -313,13 +314,13 @@ impl<'ring> Relay<'ring> {
         connection.closing = true;
         connection.operations += 2;
         for fixed in [flow, flow ^ 1] {
-            let entry = opcode::Shutdown::new(Fixed(fixed), libc::SHUT_RDWR).build();
-            self.push(entry.user_data(pack(SHUTDOWN, 0, fixed)));
+            let entry = opcode::AsyncCancel2::new(CancelBuilder::fd(Fixed(fixed)).all()).build();
+            self.push(entry.user_data(pack(CANCEL, 0, fixed)));
         }
     }
 
     #[cold]
-    fn release(&mut self, flow: u32) {
+    fn cancelled(&mut self, flow: u32) {
         self.connections[slot(flow)].operations -= 1;
         self.settle(flow);
     }
@@ -361,7 +362,7 @@ const RECV: u8 = 0;
 const SEND: u8 = 1;
 const ACCEPT: u8 = 2;
 const CONNECT: u8 = 3;
-const SHUTDOWN: u8 = 4;
+const CANCEL: u8 = 4;
 
 fn pack(kind: u8, buffer: u16, flow: u32) -> u64 {
     u64::from(kind) << 48 | u64::from(buffer) << 32 | u64::from(flow)
