@@ -125,7 +125,9 @@ fn demo_answers_on_8090_from_three_targets() {
     let at = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
     let (web, admin) = (at(8090), at(9900));
     for place in [web, admin] {
-        if client::connect(place).map_or_else(|error| error.kind(), |_| ErrorKind::AddrInUse) != ErrorKind::ConnectionRefused {
+        if client::connect(place).map_or_else(|error| error.kind(), |_| ErrorKind::AddrInUse)
+            != ErrorKind::ConnectionRefused
+        {
             println!("skipped: {place} is taken");
             return;
         }

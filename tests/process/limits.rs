@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use crate::support::config::Config;
 use crate::support::target::Target;
-use crate::support::weir::{Weir, same};
+use crate::support::weir::Weir;
 use crate::support::{PATIENCE, client, descriptors, eventually, handlers, place, wait_until};
 
 const IDLE_CONNECTIONS: usize = 9000;
@@ -45,7 +45,7 @@ fn r_k5_9000_idle_connections_cost_2_kib_each_at_most_and_all_of_them_work() {
     drop(clients);
     drop(targets);
     weir.wait_for_connections(0);
-    assert!(same(weir.metric("weir_connections_closed_total", &[("reason", "completed")]), IDLE_CONNECTIONS));
+    assert_eq!(weir.metric("weir_connections_closed_total", &[("reason", "completed")]), IDLE_CONNECTIONS);
 }
 
 /// From one of many source addresses, so that no range of ports runs out.
@@ -92,7 +92,7 @@ fn r_k5_out_of_descriptors_newcomers_are_reset_and_established_connections_work(
     assert!(held.len() >= 100, "the reserve takes a part, not most of it: {}", held.len());
     (0..50).for_each(|_| assert!(client::greeted(web).is_err(), "nobody left yet"));
     let overload = || weir.metric("weir_connections_refused_total", &[("reason", "overload")]);
-    wait_until("each is counted", || same(overload(), 51));
+    wait_until("each is counted", || overload() == 51);
     held.iter_mut().for_each(|stream| client::exchange(stream, b"still here").expect("established ones work"));
 
     held.truncate(held.len() - 20);

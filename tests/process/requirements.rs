@@ -6,14 +6,15 @@ use std::path::Path;
 
 /// What this version promises.
 const PROMISED: [&str; 21] = [
-    "L1", "L2", "L4", "L5", "L7", "L8", "W1", "W2", "W3", "B1", "B5", "B6", "H1", "H2", "H3", "H4", "H5", "H7", "K1", "K3",
-    "K5",
+    "L1", "L2", "L4", "L5", "L7", "L8", "W1", "W2", "W3", "B1", "B5", "B6", "H1", "H2", "H3", "H4", "H5", "H7", "K1",
+    "K3", "K5",
 ];
 
 #[test]
 fn the_table_names_every_requirement_and_only_tests_that_exist() {
     let table = fs::read_to_string(repository().join("docs/requirements.md")).expect("the table");
-    let tests = tests_of(&repository().join("src")).chain(tests_of(&repository().join("tests"))).collect::<BTreeSet<_>>();
+    let tests =
+        tests_of(&repository().join("src")).chain(tests_of(&repository().join("tests"))).collect::<BTreeSet<_>>();
     for row in PROMISED.iter().chain(&["M1"]) {
         let line = table.lines().find(|line| line.starts_with(&format!("| {row} |")));
         let line = line.unwrap_or_else(|| panic!("{row} has no row"));

@@ -49,9 +49,12 @@ impl Metrics {
         Some(found.map(|series| series.value).sum())
     }
 
-    /// As `find`; what is not there has not been counted yet.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.find(name, labels).unwrap_or(0.0)
+    /// As `find`, of a metric that counts something; what is not there has not been counted yet.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> usize {
+        let value = self.find(name, labels).unwrap_or(0.0);
+        assert!(value >= 0.0 && value.fract() == 0.0, "{name} {labels:?} counts something: {value}");
+        value as usize
     }
 }
 

@@ -15,8 +15,6 @@ pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 /// As `connect`, from a source address of the test's choice.
 pub fn connect_from(source: SocketAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
-    // The port may be one that another target uses as well: the kernel picks it at connect, by the whole four-tuple.
-    socket.set_bind_address_no_port(true)?;
     socket.bind(&source.into())?;
     socket.connect_timeout(&to.into(), PATIENCE)?;
     with_timeouts(socket.into())
@@ -32,7 +30,11 @@ fn with_timeouts(stream: TcpStream) -> io::Result<TcpStream> {
 pub fn ask(to: SocketAddr) -> io::Result<String> {
     let mut answer = String::new();
     connect(to)?.read_to_string(&mut answer)?;
-    if answer.is_empty() { Err(io::Error::new(ErrorKind::UnexpectedEof, "ended without an answer")) } else { Ok(answer) }
+    if answer.is_empty() {
+        Err(io::Error::new(ErrorKind::UnexpectedEof, "ended without an answer"))
+    } else {
+        Ok(answer)
+    }
 }
 
 /// A connection to a target that greets with its name, and the name.

@@ -126,10 +126,8 @@ impl Group {
         );
         for (address, weight) in targets {
             let (ip, port) = (address.ip(), address.port());
-            let _ = write!(
-                text,
-                "  [[target_group.target]]\n  address = \"{ip}\"\n  port = {port}\n  weight = {weight}\n"
-            );
+            let _ =
+                write!(text, "  [[target_group.target]]\n  address = \"{ip}\"\n  port = {port}\n  weight = {weight}\n");
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Targets as threads of the test: they serve, stop as a crashed process would, keep silent, come back.
 
 use std::collections::HashSet;
-use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 use super::place;
 
@@ -59,7 +58,8 @@ impl Target {
     pub fn listen(&mut self) {
         let socket = Arc::new(listener(self.address));
         let stop = Arc::new(AtomicBool::new(false));
-        let accept = accept_loop(Arc::clone(&socket), Arc::clone(&stop), Arc::clone(&self.visits), self.handler.clone());
+        let accept =
+            accept_loop(Arc::clone(&socket), Arc::clone(&stop), Arc::clone(&self.visits), self.handler.clone());
         let thread = thread::spawn(accept);
         self.listening = Some(Listening { socket, stop, thread });
     }
@@ -136,22 +136,12 @@ fn accept_loop(
     }
 }
 
-/// Whether `stream` has something to read or has ended; takes nothing away.
-pub fn is_readable(stream: &TcpStream) -> bool {
-    let mut byte = [MaybeUninit::uninit()];
-    SockRef::from(stream).peek(&mut byte).is_ok()
-}
-
 /// Classic BPF over the TCP header: no packet with SYN and without ACK gets in.
-const DROP_SYN: [libc::sock_filter; 5] = [
+const DROP_SYN: [SockFilter; 5] = [
     // A = flags; A &= SYN | ACK; A == SYN ? drop : accept
-    bpf(0x30, 0, 0, 13),
-    bpf(0x54, 0, 0, 0x12),
-    bpf(0x15, 0, 1, 0x02),
-    bpf(0x06, 0, 0, 0),
-    bpf(0x06, 0, 0, u32::MAX),
+    SockFilter::new(0x30, 0, 0, 13),
+    SockFilter::new(0x54, 0, 0, 0x12),
+    SockFilter::new(0x15, 0, 1, 0x02),
+    SockFilter::new(0x06, 0, 0, 0),
+    SockFilter::new(0x06, 0, 0, u32::MAX),
 ];
-
-const fn bpf(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt, jf, k }
-}

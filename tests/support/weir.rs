@@ -95,10 +95,9 @@ impl Weir {
         })
     }
 
-    fn reloads(&self) -> (f64, f64) {
-        let metrics = self.metrics();
-        let count = |result| metrics.sum("weir_config_reloads_total", &[("result", result)]);
-        (count("success"), count("failure"))
+    fn reloads(&self) -> (usize, usize) {
+        let log = self.log();
+        (log.matches(" config reloaded revision").count(), log.matches("config not reloaded").count())
     }
 
     pub fn get(&self, path: &str) -> io::Result<Reply> {
@@ -111,8 +110,8 @@ impl Weir {
     }
 
     /// One figure of /metrics.
-    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.metrics().sum(name, labels)
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> usize {
+        self.metrics().count(name, labels)
     }
 
     pub fn json(&self, path: &str) -> Value {
@@ -140,8 +139,7 @@ impl Weir {
 
     /// Waits until this many client connections are open.
     pub fn wait_for_connections(&self, count: usize) {
-        let open = |weir: &Weir| weir.metric("weir_connections_active", &[]);
-        wait_until(&format!("{count} connections are open"), || same(open(self), count));
+        wait_until(&format!("{count} connections are open"), || self.metric("weir_connections_active", &[]) == count);
     }
 
     pub fn resident_bytes(&self) -> u64 {
@@ -187,12 +185,6 @@ impl Drop for Weir {
 /// Runs the binary to its end.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(BINARY).args(arguments).output().expect("weir starts")
-}
-
-/// A count that a metric must have: counts of a test are small, so nothing is lost on the way.
-#[expect(clippy::cast_precision_loss)]
-pub fn same(metric: f64, count: usize) -> bool {
-    (metric - count as f64).abs() < 0.5
 }
 
 fn log_of(dir: &Path) -> String {
