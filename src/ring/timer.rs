@@ -1,13 +1,14 @@
 //! Deadlines of a shard on its timing wheel: no kernel timer a connection. As precise as the tick, never early.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use quanta::Instant;
 
 use super::driver::Ring;
+use super::first::first;
 use super::wheel::{Key, Wheel};
 
 /// Length of a tick, and the longest that a shard sleeps.
@@ -109,19 +110,12 @@ impl Ring {
         Sleep { ring: self.clone(), deadline, key: None }
     }
 
-    /// What `work` gives, unless `time` is over first: then `work` is dropped.
+    /// What `work` gives, unless `time` is over first.
     ///
     /// # Errors
-    /// The time was over.
-    pub async fn timeout<T>(&self, time: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let mut sleep = self.sleep(time);
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            Pin::new(&mut sleep).poll(context).map(|()| Err(Elapsed))
-        })
-        .await
+    /// The time was over. `work` is left where it was: its owner drops it, which gives it up.
+    pub async fn timeout<T>(&self, time: Duration, work: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
+        let sleep = pin!(self.sleep(time));
+        first(work, sleep).await.map_err(|()| Elapsed)
     }
 }

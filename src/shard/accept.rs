@@ -26,7 +26,7 @@ use super::run::Shard;
 use super::table::Connection;
 use crate::config::{Listener, Scheme, is_private};
 use crate::l4;
-use crate::ring::{Stream, TcpListener, TcpStream, options};
+use crate::ring::{Stream, TcpListener, TcpStream, first, options};
 
 /// After a failed accept (no descriptor left, say) the backlog waits for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -208,13 +208,15 @@ async fn serve(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: 
     close::finish(&shard, id, &connection, reason);
 }
 
-async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, client: &TcpStream) -> CloseReason {
-    let target = match first(connect::to_target(shard, connection), connection.ordered_to_end()).await {
+async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpStream) -> CloseReason {
+    let mut ordered_to_end = pin!(connection.ordered_to_end());
+    let target = match first(pin!(connect::to_target(shard, connection)), ordered_to_end.as_mut()).await {
         Ok(Ok(target)) => target,
         Ok(Err(reason)) | Err(reason) => return reason,
     };
-    let relayed = l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes));
-    let ended = first(connection.idle(&shard.ring), connection.ordered_to_end());
+    let relayed = pin!(l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes)));
+    let idle = pin!(connection.idle(&shard.ring));
+    let ended = pin!(first(idle, ordered_to_end));
     let reason = match first(relayed, ended).await {
         Ok(end) => end.into(),
         Err(Ok(())) => CloseReason::IdleTimeout,
@@ -224,18 +226,6 @@ async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, clien
         target.abort();
     }
     reason
-}
-
-/// Whichever ends first; the left one where both have.
-async fn first<L, R>(left: impl Future<Output = L>, right: impl Future<Output = R>) -> Result<L, R> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(output) = left.as_mut().poll(context) {
-            return Poll::Ready(Ok(output));
-        }
-        right.as_mut().poll(context).map(Err)
-    })
-    .await
 }
 
 pub(super) fn microseconds(time: Duration) -> u64 {
