@@ -7,6 +7,7 @@
 //! `RECEIVE_QUEUE_MAX`): a slow reader stops its sender and costs no more memory.
 //! Before: shard/connect.rs. Next: shard/close.rs.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -37,8 +38,9 @@ pub struct Fault {
 /// # Errors
 /// A side failed. Neither stream is closed or reset: that is the caller's.
 pub async fn relay(client: &impl Stream, target: &impl Stream, moved: impl Fn(Side, usize)) -> Result<(), Fault> {
-    let mut from_client = pin!(direction(client, Side::Client, target, Side::Target, &moved));
-    let mut from_target = pin!(direction(target, Side::Target, client, Side::Client, &moved));
+    let one_done = Cell::new(false);
+    let mut from_client = pin!(direction(client, Side::Client, target, Side::Target, &moved, &one_done));
+    let mut from_target = pin!(direction(target, Side::Target, client, Side::Client, &moved, &one_done));
     let (mut client_done, mut target_done) = (false, false);
     std::future::poll_fn(|context| {
         if !client_done && let Poll::Ready(end) = from_client.as_mut().poll(context) {
@@ -60,10 +62,14 @@ async fn direction(
     to: &impl Stream,
     to_side: Side,
     moved: &impl Fn(Side, usize),
+    other_done: &Cell<bool>,
 ) -> Result<(), Fault> {
     while let Some(buf) = from.recv().await.map_err(|error| Fault { side: from_side, error })? {
         moved(from_side, buf.len());
         to.send(buf).await.map_err(|error| Fault { side: to_side, error })?;
     }
-    to.shutdown().await.map_err(|error| Fault { side: to_side, error })
+    // The last direction need not say that it ended: the close that follows at once does.
+    let ended = if other_done.get() { to.flush().await } else { to.shutdown().await };
+    other_done.set(true);
+    ended.map_err(|error| Fault { side: to_side, error })
 }

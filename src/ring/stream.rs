@@ -14,6 +14,9 @@ pub trait Stream {
     /// out here.
     fn send(&self, buf: Buf) -> impl Future<Output = io::Result<()>>;
 
+    /// Waits until all that was queued is out: what is still queued when a stream is dropped is lost.
+    fn flush(&self) -> impl Future<Output = io::Result<()>>;
+
     /// Finishes sending: all that was queued goes out, then the other side sees the end.
     fn shutdown(&self) -> impl Future<Output = io::Result<()>>;
 

@@ -17,12 +17,10 @@ pub struct TcpStream {
 
 impl TcpStream {
     /// Takes over a connected socket, one that was accepted say. It must be in blocking mode: the ring waits for it.
-    ///
-    /// # Errors
-    /// The descriptor's number is beyond the registered files.
-    pub fn new(ring: &Ring, socket: OwnedFd) -> io::Result<Self> {
-        let slot = ring.shared.core.borrow_mut().adopt_socket(socket)?;
-        Ok(TcpStream { ring: ring.clone(), slot })
+    #[must_use]
+    pub fn new(ring: &Ring, socket: OwnedFd) -> Self {
+        let slot = ring.shared.core.borrow_mut().adopt_socket(socket);
+        TcpStream { ring: ring.clone(), slot }
     }
 
     /// Connects `socket` (blocking mode, not yet connected) to `address`. Dropping the future gives the attempt up.
@@ -30,7 +28,7 @@ impl TcpStream {
     /// # Errors
     /// What the kernel answers.
     pub async fn connect(ring: &Ring, socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::new(ring, adopt(socket.into_raw_fd()))?;
+        let stream = TcpStream::new(ring, adopt(socket.into_raw_fd()));
         ring.shared.core.borrow_mut().start_connect(stream.slot, address.into());
         std::future::poll_fn(|context| ring.shared.core.borrow_mut().poll_connect(stream.slot, context)).await?;
         Ok(stream)
@@ -47,8 +45,12 @@ impl Stream for TcpStream {
         std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_send(self.slot, &mut buf, context)).await
     }
 
+    async fn flush(&self) -> io::Result<()> {
+        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)).await
+    }
+
     async fn shutdown(&self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)).await?;
+        self.flush().await?;
         // Not an operation of the ring: the kernel would hand that to a worker thread (IORING_OP_SHUTDOWN always blocks).
         options::finish_sending(self.ring.shared.core.borrow().fd_of(self.slot))
     }

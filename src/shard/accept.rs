@@ -40,11 +40,13 @@ pub enum RefuseReason {
     Scheme,
     /// The shard holds as many connections as it may (requirement K5).
     Overload,
+    /// The client was gone before we looked.
+    Gone,
 }
 
 impl RefuseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [RefuseReason; 2] = [RefuseReason::Scheme, RefuseReason::Overload];
+    pub const ALL: [RefuseReason; 3] = [RefuseReason::Scheme, RefuseReason::Overload, RefuseReason::Gone];
 
     /// The metric label.
     #[must_use]
@@ -52,6 +54,7 @@ impl RefuseReason {
         match self {
             RefuseReason::Scheme => "scheme",
             RefuseReason::Overload => "overload",
+            RefuseReason::Gone => "gone",
         }
     }
 }
@@ -170,7 +173,7 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
             None => break,
         }
     }
-    for client in socket.take_backlog() {
+    for client in socket.close().await {
         admit(&shard, &acceptor, client);
     }
 }
@@ -178,25 +181,29 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
 fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     let listening = Rc::clone(&acceptor.listening.borrow());
     listening.counts.borrow_mut().accepted += 1;
-    // A client that is gone already has no address: nothing is left to serve.
-    let Ok(client) = options::peer_address(&socket) else { return };
-    if let Some(reason) = verdict(shard, &listening, client) {
-        listening.counts.borrow_mut().refused[reason as usize] += 1;
-        options::reset(socket);
-        return;
-    }
-    let Ok(stream) = TcpStream::new(&shard.ring, socket) else { return };
+    let client = match verdict(shard, &listening, &socket) {
+        Ok(client) => client,
+        Err(reason) => {
+            listening.counts.borrow_mut().refused[reason as usize] += 1;
+            return options::reset(socket);
+        }
+    };
     listening.counts.borrow_mut().active += 1;
     let connection = Connection::new(client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
+    let stream = TcpStream::new(&shard.ring, socket);
     shard.ring.spawn(serve(Rc::clone(shard), id, connection, stream));
 }
 
-fn verdict(shard: &Shard, listening: &Listening, client: SocketAddr) -> Option<RefuseReason> {
+fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<SocketAddr, RefuseReason> {
+    let client = options::peer_address(socket).map_err(|_| RefuseReason::Gone)?;
     if listening.config.borrow().scheme == Scheme::Internal && !is_private(client.ip()) {
-        return Some(RefuseReason::Scheme);
+        return Err(RefuseReason::Scheme);
     }
-    (shard.table.len() >= shard.connections_max).then_some(RefuseReason::Overload)
+    if shard.table.len() >= shard.connections_max {
+        return Err(RefuseReason::Overload);
+    }
+    Ok(client)
 }
 
 /// The whole of a connection: connect, relay, close.
