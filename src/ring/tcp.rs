@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::task::{Context, Poll};
 
 use super::buffers::Buf;
 use super::driver::{Ring, adopt};
@@ -36,21 +37,19 @@ impl TcpStream {
 }
 
 impl Stream for TcpStream {
-    async fn recv(&self) -> io::Result<Option<Buf>> {
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_receive(self.slot, context)).await
+    fn poll_recv(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
+        self.ring.shared.core.borrow_mut().poll_receive(self.slot, context)
     }
 
-    async fn send(&self, buf: Buf) -> io::Result<()> {
-        let mut buf = Some(buf);
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_send(self.slot, &mut buf, context)).await
+    fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ring.shared.core.borrow_mut().poll_send(self.slot, buf, context)
     }
 
-    async fn flush(&self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)).await
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)
     }
 
-    async fn shutdown(&self) -> io::Result<()> {
-        self.flush().await?;
+    fn finish_sending(&self) -> io::Result<()> {
         // Not an operation of the ring: the kernel would hand that to a worker thread (IORING_OP_SHUTDOWN always blocks).
         options::finish_sending(self.ring.shared.core.borrow().fd_of(self.slot))
     }

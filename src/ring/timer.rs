@@ -34,17 +34,10 @@ impl Timers {
         self.wheel.advance(tick, Waker::wake);
     }
 
-    /// Sets the deadline, or only its waker where it is set already.
-    fn keep(&mut self, key: Option<Key>, deadline: Instant, waker: &Waker) -> Key {
-        if let Some(key) = key
-            && let Some(set) = self.wheel.get_mut(key)
-        {
-            set.clone_from(waker);
-            return key;
-        }
+    fn set(&mut self, deadline: Instant, waker: Waker) -> Key {
         // The tick that ends after the deadline.
         let tick = whole_ticks(deadline.duration_since(self.start)) + 1;
-        self.wheel.insert(tick, waker.clone())
+        self.wheel.insert(tick, waker)
     }
 }
 
@@ -57,7 +50,8 @@ fn whole_ticks(time: Duration) -> u64 {
 pub struct Sleep {
     ring: Ring,
     deadline: Instant,
-    key: Option<Key>,
+    /// Where it is set, and whom it wakes: a poll by the same task then leaves the wheel alone.
+    set: Option<(Key, Waker)>,
 }
 
 impl Sleep {
@@ -68,7 +62,7 @@ impl Sleep {
     }
 
     fn cancel(&mut self) {
-        if let Some(key) = self.key.take() {
+        if let Some((key, _)) = self.set.take() {
             self.ring.shared.core.borrow_mut().timers.wheel.cancel(key);
         }
     }
@@ -82,8 +76,11 @@ impl Future for Sleep {
             self.cancel();
             return Poll::Ready(());
         }
-        let key = self.ring.shared.core.borrow_mut().timers.keep(self.key, self.deadline, context.waker());
-        self.key = Some(key);
+        if !self.set.as_ref().is_some_and(|(_, waker)| waker.will_wake(context.waker())) {
+            self.cancel();
+            let key = self.ring.shared.core.borrow_mut().timers.set(self.deadline, context.waker().clone());
+            self.set = Some((key, context.waker().clone()));
+        }
         Poll::Pending
     }
 }
@@ -107,7 +104,7 @@ impl Ring {
 
     /// Ends at `deadline`.
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep { ring: self.clone(), deadline, key: None }
+        Sleep { ring: self.clone(), deadline, set: None }
     }
 
     /// What `work` gives, unless `time` is over first.
