@@ -18,7 +18,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
@@ -166,7 +166,9 @@ fn measure(options: &Options, peers: &[Peer], connections: u32, turns: &mut Vec<
 fn take_turn(peer: &Peer, connections: u32, round: u32, length: Duration) -> Result<Turn> {
     let processes = proc::tree(peer.pid())?;
     let (cpu_before, core_before) = (proc::cpu_seconds(&processes)?, proc::core_busy_seconds(peers::BALANCER_CORE)?);
+    let start = Instant::now();
     let load = load::drive(peer.port, connections, length)?;
+    let elapsed = start.elapsed();
     let (cpu_after, core_after) = (proc::cpu_seconds(&processes)?, proc::core_busy_seconds(peers::BALANCER_CORE)?);
     let cpu_seconds = cpu_after - cpu_before;
     let foreign = core_after - core_before - cpu_seconds;
@@ -177,7 +179,7 @@ fn take_turn(peer: &Peer, connections: u32, round: u32, length: Duration) -> Res
         cpu_us_per_request: cpu_seconds * 1e6 / load.requests as f64,
         cpu_seconds,
         rss_bytes: proc::rss_bytes(&processes)?,
-        foreign_share: (foreign / load.seconds).max(0.0),
+        foreign_share: (foreign / elapsed.as_secs_f64()).max(0.0),
         load,
     })
 }

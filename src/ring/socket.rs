@@ -25,6 +25,9 @@ use super::token::{self, Kind};
 pub const RECEIVE_QUEUE_MAX: usize = 8;
 /// Buffers queued for sending: at so many the sender waits.
 pub const SEND_QUEUE_MAX: usize = 4;
+/// A registered descriptor saves the kernel a look-up each send and costs two operations a connection: not worth it for a
+/// connection that only serves a request or two.
+const REGISTER_AFTER_SENDS: u8 = 8;
 
 pub(super) struct Socket {
     pub(super) generation: u32,
@@ -33,6 +36,8 @@ pub(super) struct Socket {
     pub(super) in_flight: u8,
     /// The handle is gone.
     released: bool,
+    /// Sends so far, up to `REGISTER_AFTER_SENDS`: the descriptor is registered from then on.
+    sends: u8,
     receive: Receive,
     send: Send,
     connect: Option<Box<Connect>>,
@@ -107,25 +112,29 @@ impl Socket {
             fd,
             in_flight: 0,
             released: false,
+            sends: 0,
             receive: Receive { queue: Queue::EMPTY, state: ReceiveState::Idle, end: None, waiter: Waiter::default() },
             send: Send { queue: Queue::EMPTY, sending: false, error: None, waiter: Waiter::default() },
             connect: None,
         }
     }
 
-    fn fixed(&self) -> types::Fixed {
-        types::Fixed(u32::try_from(self.fd).unwrap_or(u32::MAX))
+    fn is_registered(&self) -> bool {
+        self.sends > REGISTER_AFTER_SENDS
+    }
+
+    /// A registered descriptor is known to the kernel under its own number.
+    fn flags(&self) -> squeue::Flags {
+        if self.is_registered() { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() }
     }
 }
 
 impl Core {
     /// Takes a connected or fresh socket over.
-    pub(super) fn adopt_socket(&mut self, fd: OwnedFd) -> io::Result<u32> {
-        use std::os::fd::AsRawFd;
-        self.register(fd.as_raw_fd())?;
+    pub(super) fn adopt_socket(&mut self, fd: OwnedFd) -> u32 {
         let generation = self.next_generation();
         let index = self.sockets.insert(Socket::new(generation, fd.into_raw_fd()));
-        Ok(u32::try_from(index).expect("fewer sockets than descriptors"))
+        u32::try_from(index).expect("fewer sockets than descriptors")
     }
 
     pub(super) fn fd_of(&self, slot: u32) -> RawFd {
@@ -164,17 +173,19 @@ impl Core {
         let mut socket = self.sockets.remove(slot as usize);
         self.pool.clear(&mut socket.send.queue);
         debug_assert!(socket.receive.queue.is_empty());
+        if socket.is_registered() {
+            self.unregister(socket.fd);
+        }
         self.close(socket.fd);
     }
 
     pub(super) fn start_connect(&mut self, slot: u32, address: socket2::SockAddr) {
         let socket = &mut self.sockets[slot as usize];
         socket.in_flight += 1;
-        let generation = socket.generation;
-        let fixed = socket.fixed();
+        let (generation, fd) = (socket.generation, types::Fd(socket.fd));
         // The slot owns the address, boxed so that it stays in place when the slab moves.
         let connect = socket.connect.insert(Box::new(Connect { address, result: None, waiter: Waiter::default() }));
-        let entry = opcode::Connect::new(fixed, connect.address.as_ptr().cast(), connect.address.len());
+        let entry = opcode::Connect::new(fd, connect.address.as_ptr().cast(), connect.address.len());
         self.push(entry.build().user_data(token::encode(Kind::Connect, generation, slot)));
     }
 
@@ -227,7 +238,7 @@ impl Core {
         let socket = &mut self.sockets[slot as usize];
         socket.receive.state = ReceiveState::Armed;
         socket.in_flight += 1;
-        let entry = opcode::RecvMulti::new(socket.fixed(), BUFFER_GROUP).build();
+        let entry = opcode::RecvMulti::new(types::Fd(socket.fd), BUFFER_GROUP).build().flags(socket.flags());
         let user_data = token::encode(Kind::Receive, socket.generation, slot);
         self.push(entry.user_data(user_data));
     }
@@ -336,8 +347,18 @@ impl Core {
         let Some((start, len)) = self.pool.front(&socket.send.queue) else { return };
         socket.send.sending = true;
         socket.in_flight += 1;
-        let entry: squeue::Entry =
-            opcode::Send::new(socket.fixed(), start, len).flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL).build();
+        if socket.sends <= REGISTER_AFTER_SENDS {
+            socket.sends += 1;
+            if socket.is_registered() {
+                let fd = socket.fd;
+                self.register(fd);
+            }
+        }
+        let socket = &self.sockets[slot as usize];
+        let entry = opcode::Send::new(types::Fd(socket.fd), start, len)
+            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .build()
+            .flags(socket.flags());
         let user_data = token::encode(Kind::Send, socket.generation, slot);
         self.push(entry.user_data(user_data));
     }

@@ -6,6 +6,7 @@
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::group::{Group, TargetState};
@@ -39,7 +40,7 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
     let source = plan.source.or_else(|| shard.address_of_group(group, target.address.is_ipv6()));
-    let answer = shard.ring.timeout(plan.timeout, connect(&shard.ring, target, plan, source)).await;
+    let answer = shard.ring.timeout(plan.timeout, pin!(connect(&shard.ring, target, plan, source))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
     if target.is_unbound() {
         return;
