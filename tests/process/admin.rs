@@ -81,7 +81,9 @@ fn r_m1_durations_are_counted_as_histograms() {
     (0..30).for_each(|_| assert_eq!(client::ask(web).expect("an answer"), "a"));
     weir.wait_for_connections(0);
     let metrics = weir.metrics();
-    for histogram in ["weir_connect_duration_seconds", "weir_first_byte_duration_seconds", "weir_connection_duration_seconds"] {
+    for histogram in
+        ["weir_connect_duration_seconds", "weir_first_byte_duration_seconds", "weir_connection_duration_seconds"]
+    {
         let of = |part: &str, labels: &[(&str, &str)]| metrics.find(&format!("{histogram}_{part}"), labels);
         assert_eq!(of("count", &[("listener", "web")]), Some(30.0), "{histogram}");
         assert_eq!(of("bucket", &[("listener", "web"), ("le", "+Inf")]), Some(30.0), "{histogram}");
