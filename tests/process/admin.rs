@@ -112,11 +112,14 @@ fn the_api_lists_listeners_groups_and_shards_as_they_are() {
     let empty = crate::support::config::Group::new("empty");
     let weir = Weir::start(config.listener("other", other, "empty").group(empty));
     let listeners = weir.json("/v1/listeners");
-    let shown = |name: &str| admin::element(&listeners, "name", name).expect("it is listed").clone();
-    assert_eq!(shown("web")["address"], web.to_string());
+    let shown = |name: &str| admin::element(&listeners["listeners"], "name", name).expect("it is listed").clone();
+    assert_eq!((&shown("web")["address"], &shown("web")["port"]), (&web.ip().to_string().into(), &web.port().into()));
     assert_eq!((&shown("web")["bound"], &shown("other")["bound"]), (&true.into(), &false.into()), "{listeners}");
     let shards = weir.json("/v1/shards");
-    assert_eq!(shards.as_array().map(Vec::len), Some(2), "{shards}");
+    assert_eq!(shards["shards"].as_array().map(Vec::len), Some(2), "{shards}");
+    let groups = weir.json("/v1/target-groups");
+    let app = admin::element(&groups["target_groups"], "name", "app").expect("it is listed");
+    assert_eq!((&app["targets"], &app["targets_healthy"]), (&1.into(), &1.into()), "{app}");
     let shown = weir.target("app", target.address);
     assert_eq!((&shown["weight"], &shown["type"]), (&10.into(), &"cvm".into()), "{shown}");
 }

@@ -27,7 +27,7 @@ fn r_b6_r_h3_a_target_that_goes_away_under_load_costs_no_client_a_failure() {
     load.wait_for(1000);
     targets[1].stop();
     weir.wait_for_state("app", targets[1].address, "unhealthy");
-    assert_eq!(weir.target("app", targets[1].address)["reason"], "Target.FailedHealthChecks");
+    assert_eq!(weir.health("app", targets[1].address)["reason"], "Target.FailedHealthChecks");
     let gone = connections_to(&weir, targets[1].address);
     load.wait_for(1000);
     assert!(connections_to(&weir, targets[1].address) == gone, "nothing is sent to it any more");

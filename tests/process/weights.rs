@@ -10,45 +10,45 @@ use crate::support::handlers::{self, End};
 use crate::support::nginx::{self, Nginx};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{PATIENCE, admin::Metrics, client, place, wait_until};
+use crate::support::{PATIENCE, client, place, wait_until};
 
 const CONNECTIONS: usize = 6000;
 const WEIGHTS: [u8; 3] = [10, 20, 30];
 
 #[test]
-fn r_w1_shares_of_6000_connections_are_exact_on_every_shard() {
+fn r_w1_shares_of_6000_connections_are_exact() {
+    shares_are_exact_to_one_per_target_and_shard(1);
+}
+
+#[test]
+fn r_w1_shares_of_6000_connections_are_exact_across_shards() {
+    shares_are_exact_to_one_per_target_and_shard(2);
+}
+
+fn shares_are_exact_to_one_per_target_and_shard(shards: usize) {
     if !nginx::is_installed() {
         return;
     }
     let targets = ["a", "b", "c"].map(Nginx::start);
     let web = place::free();
-    let group = targets
-        .iter()
-        .zip(WEIGHTS)
-        .fold(Group::new("app").check(QUICK_CHECK), |group, (target, weight)| group.target(target.address, weight));
-    let weir = Weir::start(Config::new().listener("web", web, "app").group(group));
+    let group = targets.iter().zip(WEIGHTS).fold(Group::new("app").check(QUICK_CHECK), |group, (target, weight)| {
+        group.target(target.address, weight)
+    });
+    let weir = Weir::start(Config::new().shards(shards).listener("web", web, "app").group(group));
     targets.iter().for_each(|target| weir.wait_for_state("app", target.address, "healthy"));
     let answers = get_many(web, CONNECTIONS);
     assert_eq!(answers.values().sum::<usize>(), CONNECTIONS);
-    for (target, name) in targets.iter().zip(["a", "b", "c"]) {
-        assert_eq!(target.answered(), answers[name], "what nginx {name} says it answered");
-    }
     let metrics = weir.metrics();
-    for shard in ["0", "1"] {
-        shares_are_exact(&metrics, shard, &targets.each_ref().map(|target| target.address));
-    }
-}
-
-fn shares_are_exact(metrics: &Metrics, shard: &str, targets: &[SocketAddr]) {
-    let made = |target: &SocketAddr| {
-        metrics.count("weir_target_connections_total", &[("target", &target.to_string()), ("shard", shard)])
-    };
-    let all: usize = targets.iter().map(made).sum();
-    let weights: usize = WEIGHTS.map(usize::from).iter().sum();
-    println!("shard {shard}: {all} connections");
-    for (target, weight) in targets.iter().zip(WEIGHTS) {
-        let (share, due) = (made(target) * weights, all * usize::from(weight));
-        assert!(share.abs_diff(due) <= weights, "shard {shard}, weight {weight}: {} of {all}", made(target));
+    let accepted = |shard: usize| metrics.count("weir_shard_connections_accepted_total", &[("shard", &shard.to_string())]);
+    println!("connections by shard: {:?}", (0..shards).map(accepted).collect::<Vec<_>>());
+    for ((target, name), weight) in targets.iter().zip(["a", "b", "c"]).zip(WEIGHTS) {
+        let due = CONNECTIONS * usize::from(weight) / WEIGHTS.map(usize::from).iter().sum::<usize>();
+        let served = answers[name];
+        println!("weight {weight}: {served}");
+        assert!(served.abs_diff(due) <= shards, "weight {weight}: {served}, {due} are due");
+        assert_eq!(target.answered(), served, "what nginx itself says");
+        let made = metrics.count("weir_target_connections_total", &[("target", &target.address.to_string())]);
+        assert_eq!(made, served, "what is counted");
     }
 }
 

@@ -96,8 +96,9 @@ impl Weir {
     }
 
     fn reloads(&self) -> (usize, usize) {
-        let log = self.log();
-        (log.matches(" config reloaded revision").count(), log.matches("config not reloaded").count())
+        let metrics = self.metrics();
+        let count = |result| metrics.count("weir_config_reload_total", &[("result", result)]);
+        (count("success"), count("failure"))
     }
 
     pub fn get(&self, path: &str) -> io::Result<Reply> {
@@ -114,6 +115,7 @@ impl Weir {
         self.metrics().count(name, labels)
     }
 
+    /// An answer of the API, which must be a good one.
     pub fn json(&self, path: &str) -> Value {
         let reply = self.get(path).expect("the admin endpoint answers");
         assert_eq!(reply.status, 200, "GET {path}: {}", reply.body);
@@ -122,19 +124,25 @@ impl Weir {
 
     /// A target as the API shows it, all shards taken together.
     pub fn target(&self, group: &str, address: SocketAddr) -> Value {
-        let groups = self.json("/v1/target-groups");
-        let group = admin::element(&groups, "name", group).expect("the group is listed");
-        let target = group["targets"].as_array().into_iter().flatten().find(|target| is_at(target, address));
-        target.unwrap_or_else(|| panic!("{address} is listed in {group}")).clone()
+        let answer = self.json(&format!("/v1/target-groups/{group}/targets"));
+        let (ip, port) = (address.ip().to_string(), address.port());
+        let is_it = |target: &&Value| target["address"] == ip && target["port"] == port;
+        let target = answer["targets"].as_array().into_iter().flatten().find(is_it);
+        target.unwrap_or_else(|| panic!("{address} is listed: {answer}")).clone()
     }
 
-    pub fn state(&self, group: &str, address: SocketAddr) -> String {
-        self.target(group, address)["state"].as_str().unwrap_or_default().to_owned()
+    /// Its health, by the same.
+    pub fn health(&self, group: &str, address: SocketAddr) -> Value {
+        self.target(group, address)["health"].clone()
     }
 
     /// Waits until every shard sees the target in this state.
     pub fn wait_for_state(&self, group: &str, address: SocketAddr, state: &str) {
-        wait_until(&format!("{address} is {state}"), || self.state(group, address) == state);
+        wait_until(&format!("{address} is {state} on every shard"), || {
+            let health = self.health(group, address);
+            // Shards are shown one by one where they differ.
+            health["state"] == state && health["shards"].is_null()
+        });
     }
 
     /// Waits until this many client connections are open.
@@ -189,10 +197,4 @@ pub fn run(arguments: &[&str]) -> Output {
 
 fn log_of(dir: &Path) -> String {
     fs::read_to_string(dir.join("log")).unwrap_or_default()
-}
-
-fn is_at(target: &Value, address: SocketAddr) -> bool {
-    let whole = address.to_string();
-    let ip = address.ip().to_string();
-    target["address"] == whole || (target["address"] == ip && target["port"] == address.port())
 }
