@@ -289,9 +289,9 @@ impl Core {
                 socket.receive.waiter.wake();
                 return self.cancel(Kind::Receive, generation, slot);
             }
-            // The buffer was not filled: the sender is not ahead any more.
-            _ if u32::try_from(result).is_ok_and(|received| received < BUFFER_LEN) => {
-                socket.receive.one_at_a_time = false
+            // A receive of one buffer did not fill it: the sender is not ahead any more.
+            _ if !cqueue::more(flags) && u32::try_from(result).is_ok_and(|received| received < BUFFER_LEN) => {
+                socket.receive.one_at_a_time = false;
             }
             _ => {}
         }
