@@ -140,7 +140,9 @@ fn r_b5_with_no_healthy_target_a_group_that_fails_open_sends_to_all() {
     let (mut config, web) = Config::relay(&targets.each_ref().map(|target| target.address));
     config.app().check = format!("{QUICK_CHECK}, port = {}", place::free().port());
     let weir = Weir::start(config);
-    targets.iter().for_each(|target| weir.wait_for_state("app", target.address, "unhealthy"));
+    for target in &targets {
+        weir.wait_for_state("app", target.address, "unhealthy");
+    }
     let names: BTreeSet<_> = (0..20).map(|_| client::ask(web).expect("an answer")).collect();
     assert_eq!(names, ["a".to_owned(), "b".to_owned()].into());
 }

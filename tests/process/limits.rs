@@ -93,7 +93,9 @@ fn r_k5_out_of_descriptors_newcomers_are_reset_and_established_connections_work(
     (0..50).for_each(|_| assert!(client::greeted(web).is_err(), "nobody left yet"));
     let overload = || weir.metric("weir_connections_refused_total", &[("reason", "overload")]);
     wait_until("each is counted", || overload() == 51);
-    held.iter_mut().for_each(|stream| client::exchange(stream, b"still here").expect("established ones work"));
+    for stream in &mut held {
+        client::exchange(stream, b"still here").expect("established ones work");
+    }
 
     held.truncate(held.len() - 20);
     weir.wait_for_connections(held.len());
@@ -123,4 +125,8 @@ fn r_k5_descriptors_and_buffers_do_not_leak() {
     // One more or less: the admin endpoint's own connection.
     wait_until("descriptors are given back", || descriptors::count(weir.pid()) <= before + 1);
     assert_eq!(client::ask(web).expect("an answer").len(), 1);
+    weir.wait_for_connections(0);
+    for gauge in ["weir_ring_sockets", "weir_ring_buffers_leased", "weir_ring_strays_total"] {
+        wait_until(&format!("{gauge} is 0"), || weir.metric(gauge, &[]) == 0);
+    }
 }

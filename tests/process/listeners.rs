@@ -143,10 +143,10 @@ fn r_l8_an_internal_listener_resets_public_clients() {
         return;
     }
     let inside = "ip link set lo up && ip address add 203.0.113.7/32 dev lo && exec \"$@\"";
-    let test = std::env::current_exe().expect("this test binary");
+    let this = std::env::current_exe().expect("this test binary");
     let output = Command::new("unshare")
         .args(["--net", "sh", "-ec", inside, "sh"])
-        .arg(test)
+        .arg(this)
         .args(["--exact", NAME, "--nocapture"])
         .env(INSIDE, "1")
         .output()

@@ -1,30 +1,30 @@
 //! Reloads under load, and reloads of a broken file.
 
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
 use std::time::Duration;
 
-use crate::support::config::{Config, QUICK_CHECK};
+use crate::support::config::{Config, NO_CHECK, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::{Reload, Weir};
-use crate::support::{client, handlers, place};
+use crate::support::{client, handlers, place, wait_until};
 
 const RELOADS: usize = 50;
-const RELOAD_PAUSE: Duration = Duration::from_millis(400);
+const RELOAD_PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
 fn r_k1_50_reloads_under_load_fail_no_connection() {
     let _turn = place::turn();
     let targets = ["a", "b", "c"].map(|name| Target::start(handlers::identify(name)));
-    let spare = Target::start(handlers::greet_and_echo("spare"));
     let (config, web) = Config::relay(&targets.each_ref().map(|target| target.address));
     let mut weir = Weir::start(config);
     let other = place::free();
     let load = Load::start(web, 200, client::ask);
     for round in 0..RELOADS {
         weir.change(|config| toggle(config, round, targets[0].address, other));
-        std::thread::sleep(RELOAD_PAUSE);
+        thread::sleep(RELOAD_PAUSE);
     }
-    drop(spare);
     let outcome = load.stop();
     assert!(outcome.failures.is_empty(), "{} failed: {:?}", outcome.failures.len(), outcome.failures.first());
     let answered: usize = outcome.answers.values().sum();
@@ -34,13 +34,13 @@ fn r_k1_50_reloads_under_load_fail_no_connection() {
 }
 
 /// Every kind of change that leaves the targets bound, in turn.
-fn toggle(config: &mut Config, round: usize, target: std::net::SocketAddr, other: std::net::SocketAddr) {
+fn toggle(config: &mut Config, round: usize, target: SocketAddr, other: SocketAddr) {
     let odd = round / 5 % 2 == 1;
     match round % 5 {
         0 => config.app().set_weight(target, if odd { 10 } else { 0 }),
         1 => config.listeners[0].keys = if odd { String::new() } else { "idle_timeout = \"30s\"".into() },
         2 => config.app().keys = if odd { String::new() } else { "algorithm = \"least_connections\"".into() },
-        3 => config.app().check = if odd { crate::support::config::NO_CHECK.into() } else { QUICK_CHECK.into() },
+        3 => config.app().check = if odd { NO_CHECK.into() } else { QUICK_CHECK.into() },
         _ if odd => config.listeners.truncate(1),
         _ => *config = config.clone().listener("other", other, "app"),
     }
@@ -54,12 +54,48 @@ fn r_k1_established_connections_live_through_reloads() {
     let mut clients: Vec<_> = (0..20).map(|_| client::greeted(web).expect("a greeting").0).collect();
     for round in 0..6 {
         weir.change(|config| config.listeners[0].keys = format!("idle_timeout = \"{}s\"", 100 + round));
-        clients.iter_mut().for_each(|stream| client::exchange(stream, b"through").expect("it goes on"));
+        for stream in &mut clients {
+            client::exchange(stream, b"through").expect("it goes on");
+        }
     }
     // Even those of a listener that is gone.
     weir.change(|config| config.listeners.clear());
     assert!(client::connect(web).is_err(), "nothing listens");
-    clients.iter_mut().for_each(|stream| client::exchange(stream, b"through").expect("it goes on"));
+    for stream in &mut clients {
+        client::exchange(stream, b"through").expect("it goes on");
+    }
+}
+
+#[test]
+fn r_k1_a_listener_may_move_to_another_address() {
+    let target = Target::start(handlers::greet_and_echo("a"));
+    let (config, old) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let (mut stream, _) = client::greeted(old).expect("a greeting");
+    let new = place::free();
+    weir.change(|config| config.listeners[0].address = new);
+    client::greeted(new).expect("it is there");
+    assert!(client::connect(old).is_err(), "and no longer there");
+    client::exchange(&mut stream, b"through").expect("who came by the old one stays");
+}
+
+/// A listener that cannot bind spoils the whole reload: half a config is none.
+#[test]
+fn r_k1_a_listener_whose_port_is_taken_changes_nothing() {
+    let target = Target::start(handlers::identify("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let taken = TcpListener::bind(place::free()).expect("it is free");
+    let taken_address = taken.local_addr().expect("bound");
+    let free = place::free();
+    let wanted = weir.config.clone().listener("free", free, "app").listener("taken", taken_address, "app").to_toml();
+    assert_eq!(weir.reload(&wanted), Reload::Rejected);
+    assert!(client::connect(free).is_err(), "nothing of it is in force");
+    assert!(weir.log().contains(&format!("{taken_address}")), "the log says what is taken");
+    assert_eq!(client::ask(web).expect("it serves on"), "a");
+    drop(taken);
+    assert_eq!(weir.reload(&wanted), Reload::Applied);
+    assert_eq!(client::ask(free).expect("an answer"), "a");
 }
 
 #[test]
@@ -72,13 +108,13 @@ fn r_k1_a_broken_config_changes_nothing_and_the_log_says_where() {
     for (broken, complaint) in [
         (good.replace("weight = 10", "weight = 101"), "weight: 101 is out of range"),
         (good.replace("forward = \"app\"", "forward = \"ap\""), "\"ap\""),
-        (good.replace("[[listener]]", "[[listener"), "weir.toml:"),
+        (good.replace("[[listener]]", "[[listener"), "syntax"),
     ] {
         assert_ne!(broken, good);
         assert_eq!(weir.reload(&broken), Reload::Rejected);
         let log = weir.log();
         let line = 1 + broken.lines().zip(good.lines()).position(|(new, old)| new != old).expect("they differ");
-        let place = format!("weir.toml:{line}: ");
+        let place = format!("weir.toml:{line}:");
         assert!(log.lines().any(|text| text.contains(&place) && text.contains(complaint)), "{place}{complaint}\n{log}");
         assert_eq!(weir.metric("weir_config_revision", &[]), revision);
         assert_eq!(client::ask(web).expect("it serves on"), "a");
@@ -93,8 +129,6 @@ fn r_k1_a_config_file_that_is_gone_changes_nothing() {
     let weir = Weir::start(config);
     std::fs::remove_file(weir.config_path()).expect("it is there");
     weir.signal("HUP");
-    crate::support::wait_until("it is counted", || {
-        weir.metric("weir_config_reload_total", &[("result", "failure")]) > 0
-    });
+    wait_until("it is counted", || weir.metric("weir_config_reload_total", &[("result", "failure")]) > 0);
     assert_eq!(client::ask(web).expect("it serves on"), "a");
 }

@@ -1,7 +1,8 @@
 //! Shares, weight 0, unbinding, least connections.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::thread;
 
@@ -31,15 +32,19 @@ fn shares_are_exact_to_one_per_target_and_shard(shards: usize) {
     }
     let targets = ["a", "b", "c"].map(Nginx::start);
     let web = place::free();
-    let group = targets.iter().zip(WEIGHTS).fold(Group::new("app").check(QUICK_CHECK), |group, (target, weight)| {
-        group.target(target.address, weight)
-    });
+    let group = targets
+        .iter()
+        .zip(WEIGHTS)
+        .fold(Group::new("app").check(QUICK_CHECK), |group, (target, weight)| group.target(target.address, weight));
     let weir = Weir::start(Config::new().shards(shards).listener("web", web, "app").group(group));
-    targets.iter().for_each(|target| weir.wait_for_state("app", target.address, "healthy"));
+    for target in &targets {
+        weir.wait_for_state("app", target.address, "healthy");
+    }
     let answers = get_many(web, CONNECTIONS);
     assert_eq!(answers.values().sum::<usize>(), CONNECTIONS);
     let metrics = weir.metrics();
-    let accepted = |shard: usize| metrics.count("weir_shard_connections_accepted_total", &[("shard", &shard.to_string())]);
+    let accepted =
+        |shard: usize| metrics.count("weir_shard_connections_accepted_total", &[("shard", &shard.to_string())]);
     println!("connections by shard: {:?}", (0..shards).map(accepted).collect::<Vec<_>>());
     for ((target, name), weight) in targets.iter().zip(["a", "b", "c"]).zip(WEIGHTS) {
         let due = CONNECTIONS * usize::from(weight) / WEIGHTS.map(usize::from).iter().sum::<usize>();
@@ -114,6 +119,33 @@ fn r_w3_unbinding_resets_established_connections_on_both_sides() {
     assert_eq!(a.visits().len(), before, "nothing new arrives");
 }
 
+/// Neither side waits for anything when it happens: both are in the middle of sending.
+#[test]
+fn r_w3_unbinding_cuts_bulk_in_full_flow_on_both_sides() {
+    let (hand_over, streams) = handlers::hand_over();
+    let a = Target::start(hand_over);
+    let (config, web) = Config::relay(&[a.address]);
+    let mut weir = Weir::start(config);
+    let client_side = client::connect(web).expect("it listens");
+    let target_side = streams.recv_timeout(PATIENCE).expect("a connection");
+    let ends = [&client_side, &target_side].map(|side| {
+        let (mut read, write) = (side.try_clone().expect("dup"), side.try_clone().expect("dup"));
+        let sender = thread::spawn(move || send_until_cut(write));
+        (thread::spawn(move || client::read_to_the_end(&mut read)), sender)
+    });
+    wait_until("both are in full flow", || weir.metric("weir_listener_client_bytes_total", &[]) > 10_000_000);
+    weir.change(|config| config.app().targets.clear());
+    for (reader, sender) in ends {
+        sender.join().expect("no panic");
+        assert!(reader.join().expect("no panic").is_err(), "cut off, not ended in order");
+    }
+    weir.wait_for_connections(0);
+}
+
+fn send_until_cut(mut stream: TcpStream) {
+    while stream.write_all(&[7; 16_384]).is_ok() {}
+}
+
 #[test]
 fn r_w3_unbinding_the_last_target_resets_and_closes_the_port() {
     let a = Target::start(handlers::greet_and_echo("a"));
@@ -166,6 +198,8 @@ fn r_b1_round_robin_spreads_the_turns_of_a_heavy_target() {
 
 fn count_by_name<T>(held: &[(T, String)]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    held.iter().for_each(|(_, name)| *counts.entry(name.clone()).or_default() += 1);
+    for (_, name) in held {
+        *counts.entry(name.clone()).or_default() += 1;
+    }
     counts
 }

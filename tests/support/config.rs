@@ -95,11 +95,6 @@ impl Group {
         Group { name: name.into(), keys: String::new(), check: NO_CHECK.into(), targets: Vec::new() }
     }
 
-    pub fn keys(mut self, keys: &str) -> Self {
-        self.keys = keys.into();
-        self
-    }
-
     pub fn check(mut self, check: &str) -> Self {
         self.check = check.into();
         self

@@ -47,22 +47,14 @@ pub fn greet_and_report(name: &str) -> (Handler, Receiver<End>) {
     (handler, ends)
 }
 
-/// Gives back what it gets.
-pub fn echo() -> Handler {
-    Arc::new(|mut stream| {
-        echo_until_end(&mut stream);
-    })
-}
-
 fn echo_until_end(stream: &mut TcpStream) -> End {
     let mut bytes = [0; 4096];
     loop {
         match stream.read(&mut bytes) {
             Ok(0) => return End::Finished,
             Ok(count) if stream.write_all(&bytes[..count]).is_ok() => {}
-            Ok(_) => return End::Reset,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return End::Reset,
+            Ok(_) | Err(_) => return End::Reset,
         }
     }
 }

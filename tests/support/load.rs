@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-const THREADS: u32 = 8;
+/// Clients at once.
+pub const CLIENTS: u8 = 8;
 
 /// Load that runs until it is told to stop.
 pub struct Load {
@@ -30,13 +31,13 @@ impl Load {
     pub fn start(to: SocketAddr, per_second: u32, visit: fn(SocketAddr) -> io::Result<String>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
-        let pause = Duration::from_secs(1) * THREADS / per_second;
+        let pause = Duration::from_secs(1) * u32::from(CLIENTS) / per_second;
         let clients = |thread| {
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
-            let start = Instant::now() + pause * thread / THREADS;
+            let start = Instant::now() + pause * u32::from(thread) / u32::from(CLIENTS);
             move || clients(start, pause, &stop, &done, || visit(to))
         };
-        let threads = (0..THREADS).map(|thread| thread::spawn(clients(thread))).collect();
+        let threads = (0..CLIENTS).map(|thread| thread::spawn(clients(thread))).collect();
         Load { stop, done, threads }
     }
 
@@ -56,7 +57,9 @@ impl Load {
         let mut all = Outcome::default();
         for thread in self.threads.drain(..) {
             let Outcome { answers, failures } = thread.join().expect("a client thread does not panic");
-            answers.into_iter().for_each(|(answer, count)| *all.answers.entry(answer).or_default() += count);
+            for (answer, count) in answers {
+                *all.answers.entry(answer).or_default() += count;
+            }
             all.failures.extend(failures);
         }
         all

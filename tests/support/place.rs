@@ -12,7 +12,7 @@ const PORT_MAX: u16 = 32_000;
 
 /// Whoever is bound to it has the machine. The kernel lets go of it when the process ends, however it ends.
 const TURN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 254, 0, 1)), PORT_MIN);
-const TURN_PATIENCE: Duration = Duration::from_mins(10);
+const TURN_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A loopback address of this process alone: all of 127/8 is ours, and a process id has 22 bits.
 pub fn address() -> Ipv4Addr {
