@@ -1,13 +1,15 @@
-//! The command line.
+//! The command line: one file a command. What an operator reads is on stdout, what went wrong and the log on stderr.
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal;
+mod check;
+mod demo;
+mod doctor;
+mod log;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use crate::control::{self, DRAIN_DEFAULT, Options, Source};
 
@@ -18,7 +20,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// What is logged: error, warn, info, debug, trace, or a filter such as `weir::shard=debug`. Default: `RUST_LOG`, else info.
-    #[arg(long, global = true, value_name = "LEVEL", value_parser = parse_filter)]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = log::parse_filter)]
     log: Option<String>,
 }
 
@@ -26,22 +28,42 @@ struct Arguments {
 enum Command {
     /// Run a balancer. SIGHUP reloads the config; SIGTERM drains and stops, a second one stops at once.
     Run {
-        /// The config, as docs/config.md describes it.
+        /// The config; docs/config.md describes every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// How long a stop waits for connections to end.
         #[arg(long, value_name = "TIME", default_value_t = DRAIN_DEFAULT.into())]
         drain: humantime::Duration,
     },
+    /// Say whether a config is good: every mistake with its line and how to mend it.
+    Check {
+        /// The config.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run a balancer over three targets of its own on loopback, and say what to try.
+    Demo {
+        /// Print the demo's config instead.
+        #[arg(long)]
+        print_config: bool,
+    },
+    /// Look at this host: what Weir needs, and what would make it faster.
+    Doctor,
 }
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(arguments.log.as_deref());
+    log::start(arguments.log);
     let result = match arguments.command {
-        Command::Run { config, drain } => run(Source::File(config), *drain, String::new()),
+        Command::Run { config, drain } => {
+            run(&Options { source: Source::File(config), drain: *drain, greeting: String::new() })
+        }
+        Command::Check { config } => check::check(&config),
+        Command::Demo { print_config: true } => demo::print_config(),
+        Command::Demo { print_config: false } => demo::demo(),
+        Command::Doctor => doctor::doctor(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,18 +74,36 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(source: Source, drain: Duration, greeting: String) -> Result<(), String> {
-    control::run(&Options { source, drain, greeting }).map_err(|error| error.to_string())
+fn run(options: &Options) -> Result<(), String> {
+    control::run(options).map_err(|error| error.to_string())
 }
 
-/// To stderr, coloured on a terminal only.
-fn start_log(wanted: Option<&str>) {
-    let filter = wanted
-        .map_or_else(|| EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")), EnvFilter::new);
-    let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
 
-fn parse_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn run_takes_a_drain_time_and_a_log_filter() {
+        let arguments = Arguments::try_parse_from([
+            "weir",
+            "run",
+            "--config",
+            "a.toml",
+            "--drain",
+            "1m 30s",
+            "--log",
+            "weir=debug",
+        ]);
+        let Command::Run { drain, .. } = arguments.unwrap().command else { panic!("run") };
+        assert_eq!(drain.as_secs(), 90);
+        assert!(Arguments::try_parse_from(["weir", "run", "--config", "a.toml", "--drain", "soon"]).is_err());
+        assert!(Arguments::try_parse_from(["weir", "run", "--config", "a.toml", "--log", "=,="]).is_err());
+        assert!(Arguments::try_parse_from(["weir", "run"]).is_err());
+    }
 }

@@ -135,9 +135,9 @@ mod tests {
              [[target_group]]\nname='empty'\nprotocol='tcp'\n",
         );
         for (name, port, group) in listeners {
-            text += &format!(
-                "[[listener]]\nname='{name}'\nprotocol='tcp'\naddress='127.0.0.1:{port}'\ndefault_action={{forward='{group}'}}\n"
-            );
+            text +=
+                &["[[listener]]\nname='", name, "'\nprotocol='tcp'\naddress='127.0.0.1:", &port.to_string()].concat();
+            text += &["'\ndefault_action={forward='", group, "'}\n"].concat();
         }
         parse("t", &text, Mode::Demo).unwrap()
     }

@@ -10,6 +10,7 @@ const RESERVE_BASE: u64 = 128;
 const RESERVE_PART: u64 = 4;
 
 /// The cores that this process may run on, in ascending order.
+#[must_use]
 pub fn allowed_cores() -> Vec<usize> {
     let cores: BTreeSet<usize> = core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
     cores.into_iter().collect()
@@ -51,7 +52,8 @@ fn amount(cores: usize) -> String {
     if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") }
 }
 
-/// `0-3, 7`.
+/// Core numbers for people to read: `0-3, 7`.
+#[must_use]
 pub fn ranges(cores: &[usize]) -> String {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for core in cores {

@@ -21,4 +21,5 @@ mod state;
 
 pub use bind::BindError;
 pub use error::StartError;
+pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};

@@ -209,7 +209,9 @@ async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
     match apply(control, new, Origin::Reload).await {
         Ok(()) => true,
         Err(NotApplied::Bind(errors)) => {
-            errors.iter().for_each(|error| tracing::error!("{error}"));
+            for error in &errors {
+                tracing::error!("{error}");
+            }
             tracing::error!("config not reloaded: nothing changed");
             false
         }
@@ -241,9 +243,10 @@ async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
     loop {
         tokio::select! {
             reset = &mut drained => {
-                match reset {
-                    0 => tracing::info!("drained"),
-                    _ => tracing::warn!(connections = reset, "drain deadline is over: these connections were reset"),
+                if reset == 0 {
+                    tracing::info!("drained");
+                } else {
+                    tracing::warn!(connections = reset, "drain deadline is over: these connections were reset");
                 }
                 return;
             }

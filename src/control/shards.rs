@@ -119,7 +119,7 @@ pub(super) async fn drain(shards: &Shards, limit: Duration) -> usize {
         match timeout_at(deadline, answered).await {
             Ok(Ok(left)) => reset += left,
             Ok(Err(_)) | Err(_) => {
-                tracing::error!(shard = id, "does not answer; its connections are closed as they are")
+                tracing::error!(shard = id, "does not answer; its connections are closed as they are");
             }
         }
     }
@@ -142,19 +142,12 @@ async fn watch_one(shard: Arc<Handle>) {
     loop {
         let (answer, mut answered) = oneshot::channel();
         shard.mailbox.send(Order::Ping(answer));
-        let result = match timeout(STUCK_AFTER, &mut answered).await {
-            Ok(result) => result,
-            Err(_) => {
-                shard.set(Life::Stuck);
-                tracing::error!(
-                    shard = shard.id,
-                    core = shard.core,
-                    "stuck: no answer for {} s; its connections stand still; see what the core does: perf top -C {}",
-                    STUCK_AFTER.as_secs(),
-                    shard.core
-                );
-                answered.await
-            }
+        let result = if let Ok(result) = timeout(STUCK_AFTER, &mut answered).await {
+            result
+        } else {
+            shard.set(Life::Stuck);
+            shard.log_stuck();
+            answered.await
         };
         if result.is_err() {
             shard.set(Life::Ended);
@@ -176,6 +169,16 @@ impl Handle {
 
     pub(super) fn pulse(&self) -> Pulse {
         *self.locked()
+    }
+
+    fn log_stuck(&self) {
+        let Handle { id, core, .. } = self;
+        let seconds = STUCK_AFTER.as_secs();
+        tracing::error!(
+            shard = id,
+            core,
+            "stuck: no answer for {seconds} s; its connections stand still; see what it does: perf top -C {core}"
+        );
     }
 
     /// Asks for a report; the answer may never come.

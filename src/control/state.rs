@@ -87,7 +87,7 @@ impl Control {
         let mut reasons = Vec::new();
         match self.state().phase {
             Phase::Starting => {
-                reasons.push("starting: the first snapshot is not in effect on every shard yet".to_owned())
+                reasons.push("starting: the first snapshot is not in effect on every shard yet".to_owned());
             }
             Phase::Serving => {}
             Phase::Draining => reasons.push("draining: weir was asked to stop".to_owned()),

@@ -10,6 +10,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::api;
 use super::auth::Token;
 use super::error::ApiError;
 use crate::control::state::Control;
@@ -23,6 +24,13 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/metrics", get(api::metrics))
+        .route("/v1/balancer", get(api::balancer))
+        .route("/v1/listeners", get(api::listeners))
+        .route("/v1/target-groups", get(api::target_groups))
+        .route("/v1/target-groups/{group}/targets", get(api::targets))
+        .route("/v1/shards", get(api::shards))
+        .route("/v1/revisions", get(api::revisions))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))

@@ -50,7 +50,7 @@ pub(in crate::control) struct Door {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
 /// Removed when the endpoint goes.
@@ -92,7 +92,7 @@ impl Door {
                 Socket::Tcp(listener) => {
                     listener.accept().await.map(|(client, _)| spawn(serve_client(client, router.clone(), place)))
                 }
-                Socket::Unix(listener, _) => {
+                Socket::Unix { listener, .. } => {
                     listener.accept().await.map(|(client, _)| spawn(serve_client(client, router.clone(), place)))
                 }
             };
@@ -140,7 +140,7 @@ fn listen_unix(path: &Path) -> Result<Socket, String> {
     let file = SocketFile(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))
         .map_err(|error| format!("cannot set its mode: {error}; put it in a directory of the account's own"))?;
-    Ok(Socket::Unix(listener, file))
+    Ok(Socket::Unix { listener, _file: file })
 }
 
 /// A socket file that nobody answers on is from a process that was killed.
