@@ -283,6 +283,11 @@ impl Core {
         if socket.released {
             return self.finish_socket(slot);
         }
+        // Its reader has not taken what is there: it needs no more yet, and the poll after the last of it arms again. Arming
+        // here let a stalled reader's socket take the whole pool, a burst at a time.
+        if !socket.receive.queue.is_empty() {
+            return socket.receive.waiter.wake();
+        }
         socket.receive.state = ReceiveState::Starved;
         let generation = socket.generation;
         self.starved.push_back((slot, generation));
