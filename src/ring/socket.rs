@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::buffers::{Buf, Queue};
+use super::buffers::{BUFFER_BYTES, Buf, Queue};
 use super::driver::{BUFFER_GROUP, Core};
 use super::token::{self, Kind};
 
@@ -25,6 +25,9 @@ use super::token::{self, Kind};
 pub const RECEIVE_QUEUE_MAX: usize = 8;
 /// Buffers queued for sending: at so many the sender waits.
 pub const SEND_QUEUE_MAX: usize = 4;
+/// A buffer's length, as the kernel takes it.
+#[expect(clippy::cast_possible_truncation)]
+const BUFFER_LEN: u32 = BUFFER_BYTES as u32;
 /// A registered descriptor saves the kernel a look-up each send and costs two operations a connection: not worth it for a
 /// connection that only serves a request or two.
 const REGISTER_AFTER_SENDS: u8 = 8;
@@ -47,6 +50,9 @@ struct Receive {
     queue: Queue,
     state: ReceiveState,
     end: Option<End>,
+    /// Bytes come faster than they are taken: one buffer a receive until that changes. A multishot fills dozens before its
+    /// cancel gets through (the kernel receives 32 times in a row), which is what each stalled reader would cost.
+    one_at_a_time: bool,
     waiter: Waiter,
 }
 
@@ -113,7 +119,13 @@ impl Socket {
             in_flight: 0,
             released: false,
             sends: 0,
-            receive: Receive { queue: Queue::EMPTY, state: ReceiveState::Idle, end: None, waiter: Waiter::default() },
+            receive: Receive {
+                queue: Queue::EMPTY,
+                state: ReceiveState::Idle,
+                end: None,
+                one_at_a_time: false,
+                waiter: Waiter::default(),
+            },
             send: Send { queue: Queue::EMPTY, sending: false, error: None, waiter: Waiter::default() },
             connect: None,
         }
@@ -238,7 +250,13 @@ impl Core {
         let socket = &mut self.sockets[slot as usize];
         socket.receive.state = ReceiveState::Armed;
         socket.in_flight += 1;
-        let entry = opcode::RecvMulti::new(types::Fd(socket.fd), BUFFER_GROUP).build().flags(socket.flags());
+        let fd = types::Fd(socket.fd);
+        let entry = if socket.receive.one_at_a_time {
+            let entry = opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_LEN).buf_group(BUFFER_GROUP).build();
+            entry.flags(socket.flags() | squeue::Flags::BUFFER_SELECT)
+        } else {
+            opcode::RecvMulti::new(fd, BUFFER_GROUP).build().flags(socket.flags())
+        };
         let user_data = token::encode(Kind::Receive, socket.generation, slot);
         self.push(entry.user_data(user_data));
     }
@@ -266,9 +284,14 @@ impl Core {
             errno if errno > 0 => socket.receive.end = Some(End::Error(errno)),
             _ if socket.receive.queue.len() >= RECEIVE_QUEUE_MAX && socket.receive.state == ReceiveState::Armed => {
                 socket.receive.state = ReceiveState::Cancelling;
+                socket.receive.one_at_a_time = true;
                 let generation = socket.generation;
                 socket.receive.waiter.wake();
                 return self.cancel(Kind::Receive, generation, slot);
+            }
+            // The buffer was not filled: the sender is not ahead any more.
+            _ if u32::try_from(result).is_ok_and(|received| received < BUFFER_LEN) => {
+                socket.receive.one_at_a_time = false
             }
             _ => {}
         }
@@ -286,6 +309,7 @@ impl Core {
         // Its reader has not taken what is there: it needs no more yet, and the poll after the last of it arms again. Arming
         // here let a stalled reader's socket take the whole pool, a burst at a time.
         if !socket.receive.queue.is_empty() {
+            socket.receive.one_at_a_time = true;
             return socket.receive.waiter.wake();
         }
         socket.receive.state = ReceiveState::Starved;
