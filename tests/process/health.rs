@@ -159,8 +159,7 @@ fn r_b5_with_no_healthy_target_a_group_that_fails_closed_refuses() {
     assert_eq!(client::ask(web).expect("an answer"), "a");
     checked.stop();
     weir.wait_for_state("app", target.address, "unhealthy");
-    let mut refused = client::connect(web).expect("the port stays open");
-    assert!(client::sees_reset(&mut refused));
+    assert!(client::newcomer_is_reset(client::connect(web)), "the port stays open");
     wait_until("it is counted", || weir.metric("weir_connections_closed_total", &[("reason", "no_target")]) > 0);
     checked.listen();
     weir.wait_for_state("app", target.address, "healthy");
@@ -197,8 +196,7 @@ fn r_b6_when_every_target_that_may_be_tried_fails_the_client_is_reset() {
     let (mut config, web) = Config::relay(&dead);
     config.app().keys = "retries = 1".into();
     let weir = Weir::start(config);
-    let mut stream = client::connect(web).expect("the port is open");
-    assert!(client::sees_reset(&mut stream));
+    assert!(client::newcomer_is_reset(client::connect(web)));
     let metrics = eventually("it is counted", || {
         let metrics = weir.metrics();
         (metrics.count("weir_connections_closed_total", &[("reason", "connect_failed")]) > 0).then_some(metrics)

@@ -81,10 +81,8 @@ fn r_l4_a_target_of_weight_0_is_bound_so_the_port_stays_open() {
     let (mut config, web) = Config::relay(&[target.address]);
     config.app().set_weight(target.address, 0);
     let weir = Weir::start(config);
-    assert!(client::connect(web).is_ok(), "the handshake is answered");
-    assert!(client::ask(web).is_err(), "but nobody may serve it");
-    let closed = |reason| weir.metric("weir_connections_closed_total", &[("reason", reason)]);
-    wait_until("both are counted", || closed("no_target") > 1);
+    assert!(client::newcomer_is_reset(client::connect(web)), "the handshake is answered, but nobody may serve it");
+    wait_until("it is counted", || weir.metric("weir_connections_closed_total", &[("reason", "no_target")]) == 1);
     assert!(target.visits().is_empty());
 }
 
@@ -162,8 +160,7 @@ fn public_clients_at_an_internal_listener() {
     config.listeners[0].keys = "scheme = \"internal\"".into();
     let weir = Weir::start(config.listener("open", open, "app"));
     let from = |to| client::connect_from(SocketAddr::new(Ipv4Addr::new(203, 0, 113, 7).into(), 0), to);
-    let mut public = from(web).expect("the handshake is the kernel's");
-    assert!(client::sees_reset(&mut public), "reset before any byte");
+    assert!(client::newcomer_is_reset(from(web)), "reset before any byte");
     let mut welcome = from(open).expect("an internet-facing listener");
     assert_eq!(client::read_to_the_end(&mut welcome).expect("an answer"), 1);
     assert_eq!(client::ask(web).expect("a private client at the same listener"), "a");

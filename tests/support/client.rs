@@ -61,5 +61,14 @@ pub fn read_to_the_end(stream: &mut TcpStream) -> io::Result<usize> {
 
 /// Whether the next thing that the client sees is a reset.
 pub fn sees_reset(stream: &mut TcpStream) -> bool {
-    matches!(read_to_the_end(stream), Err(error) if error.kind() == ErrorKind::ConnectionReset)
+    is_reset(&read_to_the_end(stream))
+}
+
+/// Whether a newcomer is accepted and reset. The reset may be there before the client has noticed that it is connected.
+pub fn newcomer_is_reset(connected: io::Result<TcpStream>) -> bool {
+    is_reset(&connected.and_then(|mut stream| read_to_the_end(&mut stream)))
+}
+
+pub fn is_reset<T>(outcome: &io::Result<T>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == ErrorKind::ConnectionReset)
 }

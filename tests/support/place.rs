@@ -1,6 +1,7 @@
 //! Addresses that nobody else uses, and a turn for tests that need the machine to themselves.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
@@ -35,10 +36,15 @@ pub fn free_on(address: impl Into<IpAddr>) -> SocketAddr {
         let port = NEXT.fetch_add(1, Ordering::Relaxed) + start;
         assert!(port < PORT_MAX, "no port left");
         let place = SocketAddr::new(address, port);
-        if TcpListener::bind(place).is_ok() {
+        if is_refused(place) {
             return place;
         }
     }
+}
+
+/// Nothing is bound to find out: a process that another thread starts at that moment would hold the port until it runs.
+fn is_refused(place: SocketAddr) -> bool {
+    TcpStream::connect(place).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 /// Waits until no other test of this or another process has the machine. Dropping it passes the turn on.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
-use super::place;
+use super::{place, wait_until};
 
 const BACKLOG: i32 = 1024;
 const STACK_BYTES: usize = 256 * 1024;
@@ -107,7 +107,8 @@ impl Drop for Target {
 fn listener(address: SocketAddr) -> TcpListener {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("SO_REUSEADDR");
-    socket.bind(&address.into()).unwrap_or_else(|error| panic!("target {address}: {error}"));
+    // A process that another thread starts holds our descriptors for a moment: a port just closed may not be free yet.
+    wait_until(&format!("{address} is free"), || socket.bind(&address.into()).is_ok());
     socket.listen(BACKLOG).expect("listen");
     socket.set_nonblocking(true).expect("O_NONBLOCK");
     socket.into()
