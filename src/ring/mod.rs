@@ -18,6 +18,7 @@ mod event;
 mod listener;
 mod memory;
 pub mod options;
+pub mod sim;
 mod socket;
 mod stream;
 mod tcp;
