@@ -32,7 +32,7 @@ fn the_relay_delivers_every_byte_in_order_and_ends_as_its_sides_do() {
     let mut outcomes = Outcomes::default();
     for seed in 0..SEEDS {
         let told = TellSeed(seed);
-        outcomes.add(run(seed));
+        outcomes.add(&run(seed));
         std::mem::forget(told);
     }
     println!("{outcomes:?}");
@@ -69,7 +69,7 @@ struct Outcome {
 }
 
 impl Outcomes {
-    fn add(&mut self, outcome: Outcome) {
+    fn add(&mut self, outcome: &Outcome) {
         self.completed += u64::from(!outcome.fault);
         self.masked += u64::from(!outcome.fault && outcome.resets > 0);
         self.faults += u64::from(outcome.fault);
@@ -110,24 +110,24 @@ enum Action {
 }
 
 impl Actor {
-    fn new(side: Side, far: Far, rng: &mut fastrand::Rng, resets_at: Option<usize>) -> Self {
-        let size = [0, 1, 100, 5_000, 60_000, 400_000][rng.usize(..6)];
-        let mut sends = vec![0; rng.usize(..=size)];
-        rng.fill(&mut sends);
+    fn new(side: Side, far: Far, dice: &mut fastrand::Rng, resets_at: Option<usize>) -> Self {
+        let most = [0, 1, 100, 5_000, 60_000, 400_000][dice.usize(..6)];
+        let mut sends = vec![0; dice.usize(..=most)];
+        dice.fill(&mut sends);
         Actor {
             side,
             far,
             sends,
             sent: 0,
-            piece_max: [1 << 8, 1 << 12, BUFFER_BYTES, 4 * BUFFER_BYTES][rng.usize(..4)],
-            reads_max: [1 << 9, 1 << 13, 1 << 16, 1 << 20][rng.usize(..4)],
+            piece_max: [1 << 8, 1 << 12, BUFFER_BYTES, 4 * BUFFER_BYTES][dice.usize(..4)],
+            reads_max: [1 << 9, 1 << 13, 1 << 16, 1 << 20][dice.usize(..4)],
             opened: 0,
             waits_for_end: false,
             finished: false,
             resets_at,
             reset: None,
             stalled_until: 0,
-            stall_chance: [0.0, 0.01, 0.1][rng.usize(..3)],
+            stall_chance: [0.0, 0.01, 0.1][dice.usize(..3)],
         }
     }
 
@@ -145,7 +145,7 @@ impl Actor {
         }
         if self.sent < self.sends.len() {
             into.push(Action::Write(index));
-        } else if !self.finished && !(self.waits_for_end && far.sees() == Seen::Open) {
+        } else if !self.finished && (!self.waits_for_end || far.sees() != Seen::Open) {
             into.push(Action::Finish(index));
         }
         if self.opened - far.delivered().len() < self.reads_max / 2 {
@@ -156,8 +156,8 @@ impl Actor {
         }
     }
 
-    fn act(&mut self, action: Action, rng: &mut fastrand::Rng) {
-        let piece = 1 + rng.usize(..self.piece_max);
+    fn act(&mut self, action: Action, dice: &mut fastrand::Rng) {
+        let piece = 1 + dice.usize(..self.piece_max);
         match action {
             Action::Arrive(_) => self.far.arrive(piece),
             Action::Take(_) => self.far.take(piece),
@@ -167,7 +167,7 @@ impl Actor {
                 self.sent = end;
             }
             Action::Read(_) => {
-                let more = 1 + rng.usize(..self.reads_max);
+                let more = 1 + dice.usize(..self.reads_max);
                 self.far.open_window(more);
                 self.opened += more;
             }
@@ -184,21 +184,21 @@ impl Actor {
     }
 }
 
-fn actors(pool: &Rc<Pool>, rng: &mut fastrand::Rng) -> ([sim::SimStream; 2], [Actor; 2]) {
-    let who_resets = rng.usize(..6);
-    let resets_at = |index: usize, rng: &mut fastrand::Rng| {
-        let within = [10, 100, 1_000][rng.usize(..3)];
-        (who_resets == index || who_resets == 2).then(|| rng.usize(..within))
+fn actors(pool: &Rc<Pool>, dice: &mut fastrand::Rng) -> ([sim::SimStream; 2], [Actor; 2]) {
+    let who_resets = dice.usize(..6);
+    let resets_at = |index: usize, dice: &mut fastrand::Rng| {
+        let within = [10, 100, 1_000][dice.usize(..3)];
+        (who_resets == index || who_resets == 2).then(|| dice.usize(..within))
     };
     let (client, far_client) = sim::connection(pool);
     let (target, far_target) = sim::connection(pool);
-    let (client_resets, target_resets) = (resets_at(0, rng), resets_at(1, rng));
+    let (client_resets, target_resets) = (resets_at(0, dice), resets_at(1, dice));
     let mut actors = [
-        Actor::new(Side::Client, far_client, rng, client_resets),
-        Actor::new(Side::Target, far_target, rng, target_resets),
+        Actor::new(Side::Client, far_client, dice, client_resets),
+        Actor::new(Side::Target, far_target, dice, target_resets),
     ];
     // At most one waits for the other, else neither would end.
-    if let Some(actor) = actors.get_mut(rng.usize(..3)) {
+    if let Some(actor) = actors.get_mut(dice.usize(..3)) {
         actor.waits_for_end = true;
     }
     ([client, target], actors)
@@ -215,15 +215,15 @@ impl Wake for Woken {
 
 /// One connection from beginning to end, all of it decided by the seed.
 fn run(seed: u64) -> Outcome {
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut dice = fastrand::Rng::with_seed(seed);
     let pool = Pool::detached();
-    let ([client, target], mut actors) = actors(&pool, &mut rng);
+    let ([client, target], mut actors) = actors(&pool, &mut dice);
     let moved = [Cell::new(0), Cell::new(0)];
     let count = |from: Side, bytes: usize| moved[from as usize].set(moved[from as usize].get() + bytes);
     let mut held_max = 0;
     let result = {
         let relay = pin!(relay(&client, &target, count));
-        drive(relay, &mut actors, &mut rng, || held_max = held_max.max(pool.counts().leased))
+        drive(relay, &mut actors, &mut dice, || held_max = held_max.max(pool.counts().leased))
     };
     assert!(held_max <= HELD_MAX, "{held_max} buffers were held, {HELD_MAX} are allowed");
     for (actor, moved) in actors.iter().zip(&moved) {
@@ -243,7 +243,7 @@ fn run(seed: u64) -> Outcome {
 fn drive(
     mut relay: Pin<&mut impl Future<Output = Result<(), Fault>>>,
     actors: &mut [Actor; 2],
-    rng: &mut fastrand::Rng,
+    dice: &mut fastrand::Rng,
     mut look: impl FnMut(),
 ) -> Result<(), Fault> {
     let woken = Arc::new(Woken(AtomicBool::new(true)));
@@ -259,7 +259,7 @@ fn drive(
         for (index, actor) in actors.iter().enumerate() {
             actor.actions(index, step, &mut actions);
         }
-        let Some(&action) = rng.choice(&actions) else {
+        let Some(&action) = dice.choice(&actions) else {
             step = after_the_stall(actors, step);
             continue;
         };
@@ -277,9 +277,9 @@ fn drive(
             | Action::Take(index)
             | Action::Reset(index) => {
                 let actor = &mut actors[index];
-                actor.act(action, rng);
-                if rng.f64() < actor.stall_chance {
-                    actor.stalled_until = step + 1 + rng.usize(..200);
+                actor.act(action, dice);
+                if dice.f64() < actor.stall_chance {
+                    actor.stalled_until = step + 1 + dice.usize(..200);
                 }
             }
         }

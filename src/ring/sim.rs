@@ -48,11 +48,27 @@ struct Connection {
     pool: Rc<Pool>,
     receive: Receive,
     send: Sending,
-    /// The far side has reset: what the next operation is told, `None` once one was.
-    reset: Option<Option<i32>>,
+    reset: Reset,
     abort: bool,
     /// Our handle is gone.
     closed: bool,
+}
+
+/// Did the far side reset?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reset {
+    No,
+    /// Yes, and the next operation will be told.
+    Untold,
+    /// Yes, and an operation was told.
+    Told,
+}
+
+/// How the receiving direction ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Eof,
+    Error(i32),
 }
 
 #[derive(Default)]
@@ -63,8 +79,7 @@ struct Receive {
     finished: bool,
     armed: bool,
     queue: VecDeque<Buf>,
-    /// `None` inside: a plain end.
-    end: Option<Option<i32>>,
+    end: Option<End>,
     waiting: Option<Waker>,
     handed_out: usize,
 }
@@ -87,7 +102,7 @@ pub fn connection(pool: &Rc<Pool>) -> (SimStream, Far) {
         pool: Rc::clone(pool),
         receive: Receive::default(),
         send: Sending::default(),
-        reset: None,
+        reset: Reset::No,
         abort: false,
         closed: false,
     }));
@@ -107,7 +122,7 @@ impl Stream for SimStream {
     async fn shutdown(&self) -> io::Result<()> {
         poll_fn(|context| self.shared.borrow_mut().poll_flush(context)).await?;
         let connection = &mut *self.shared.borrow_mut();
-        if connection.reset.is_some() {
+        if connection.reset != Reset::No {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
         connection.send.shut = true;
@@ -138,10 +153,10 @@ impl Connection {
             return Poll::Ready(Ok(Some(buf)));
         }
         match (receive.end, self.send.error) {
-            (Some(Some(errno)), _) | (Some(None), Some(errno)) => {
+            (Some(End::Error(errno)), _) | (Some(End::Eof), Some(errno)) => {
                 return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
             }
-            (Some(None), None) => return Poll::Ready(Ok(None)),
+            (Some(End::Eof), None) => return Poll::Ready(Ok(None)),
             (None, _) => {}
         }
         receive.armed = true;
@@ -175,18 +190,21 @@ impl Connection {
         Poll::Pending
     }
 
-    /// What an operation that meets the reset is told, and `later` if another one was told already.
-    fn tell_of_reset(&mut self, later: Option<i32>) -> Option<i32> {
-        self.reset.as_mut().and_then(Option::take).or(later)
+    /// Whether the operation that meets the reset is the one that is told.
+    fn is_told(&mut self) -> bool {
+        std::mem::replace(&mut self.reset, Reset::Told) == Reset::Untold
     }
 }
 
 impl Far {
     /// The far side sends `bytes`. They are lost if either side has ended the connection.
+    ///
+    /// # Panics
+    /// If it has finished sending.
     pub fn write(&self, bytes: &[u8]) {
         let connection = &mut *self.shared.borrow_mut();
         assert!(!connection.receive.finished, "the far side has finished sending");
-        if connection.reset.is_none() && !connection.closed {
+        if connection.reset == Reset::No && !connection.closed {
             connection.receive.wire.extend(bytes);
         }
     }
@@ -199,7 +217,9 @@ impl Far {
     /// The far side resets, and reads nothing more.
     pub fn reset(&self) {
         let connection = &mut *self.shared.borrow_mut();
-        connection.reset.get_or_insert(Some(libc::ECONNRESET));
+        if connection.reset == Reset::No {
+            connection.reset = Reset::Untold;
+        }
     }
 
     /// A receive is posted and has something to complete with.
@@ -207,19 +227,22 @@ impl Far {
     pub fn can_arrive(&self) -> bool {
         let connection = self.shared.borrow();
         let receive = &connection.receive;
-        let has_news = !receive.wire.is_empty() || receive.finished || connection.reset.is_some();
+        let has_news = !receive.wire.is_empty() || receive.finished || connection.reset != Reset::No;
         receive.armed && receive.end.is_none() && has_news && !connection.closed
     }
 
     /// The posted receive completes: with at most `piece` bytes, or with the end or error that comes after the last.
+    ///
+    /// # Panics
+    /// Unless `can_arrive`.
     pub fn arrive(&self, piece: usize) {
         assert!(self.can_arrive(), "no receive is posted, or nothing is there");
         let connection = &mut *self.shared.borrow_mut();
         let receive = &mut connection.receive;
         if receive.wire.is_empty() {
             receive.armed = false;
-            let plain = receive.finished;
-            connection.receive.end = Some(if plain { None } else { connection.tell_of_reset(None) });
+            let told = !receive.finished && connection.is_told();
+            connection.receive.end = Some(if told { End::Error(libc::ECONNRESET) } else { End::Eof });
         } else {
             let Some(mut buf) = connection.pool.take() else { return };
             let count = piece.clamp(1, BUFFER_BYTES).min(receive.wire.len());
@@ -241,15 +264,18 @@ impl Far {
     #[must_use]
     pub fn can_take(&self) -> bool {
         let connection = self.shared.borrow();
-        !connection.send.queue.is_empty() && (connection.send.window > 0 || connection.reset.is_some())
+        !connection.send.queue.is_empty() && (connection.send.window > 0 || connection.reset != Reset::No)
     }
 
     /// The posted send goes on by at most `piece` bytes; after a reset it fails.
+    ///
+    /// # Panics
+    /// Unless `can_take`.
     pub fn take(&self, piece: usize) {
         assert!(self.can_take(), "no send is posted, or the window is closed");
         let connection = &mut *self.shared.borrow_mut();
-        if connection.reset.is_some() {
-            connection.send.error = connection.tell_of_reset(Some(libc::EPIPE));
+        if connection.reset != Reset::No {
+            connection.send.error = Some(if connection.is_told() { libc::ECONNRESET } else { libc::EPIPE });
             connection.send.queue.clear();
             return wake(&mut connection.send.waiting);
         }
