@@ -1,0 +1,123 @@
+//! How connections do not come about, and what is left when a ring ends.
+
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use weir::ring::{Stream, TICK, TcpListener};
+
+use super::{Before, PATIENCE, connect, listener, on_ring, pair};
+
+#[test]
+fn a_closed_port_refuses() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (gone, address) = listener(&ring);
+        drop(gone);
+        ring.sleep(TICK).await;
+        let error = connect(&ring, address).await.err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn a_target_with_a_full_backlog_runs_into_the_timeout_and_nothing_is_left() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+        full.listen(0).expect("listens");
+        let address = full.local_addr().expect("bound").as_socket().expect("an address");
+        let mut waiting = Vec::new();
+        let late = loop {
+            match ring.timeout(10 * TICK, connect(&ring, address)).await {
+                Ok(connected) => waiting.push(connected.expect("connected")),
+                Err(late) => break late,
+            }
+            assert!(waiting.len() < 16, "the backlog has no end");
+        };
+        assert_eq!(late.to_string(), "timed out");
+        waiting.iter().for_each(Stream::abort);
+        drop((waiting, full));
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn with_no_descriptor_left_connections_wait_and_are_accepted_later() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (listener, address) = listener(&ring);
+        let clients: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(address).expect("connected")).collect();
+        let null = std::fs::File::open("/dev/null").expect("a file");
+        let all: Vec<_> = std::iter::from_fn(|| null.try_clone().ok()).collect();
+        for _ in 0..3 {
+            let error = listener.accept().await.expect_err("no descriptor");
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        }
+        drop((all, null));
+        for _ in &clients {
+            drop(ring.timeout(PATIENCE, listener.accept()).await.expect("not lost").expect("accepted"));
+        }
+        drop((listener, clients));
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn what_was_accepted_but_not_taken_is_in_the_backlog_or_closed() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (listener, address) = listener(&ring);
+        let first = connect(&ring, address).await.expect("connected");
+        drop(listener.accept().await.expect("accepted"));
+        let mut others = Vec::new();
+        for _ in 0..3 {
+            others.push(connect(&ring, address).await.expect("connected"));
+        }
+        let backlog = listener.take_backlog();
+        assert_eq!(backlog.len(), 3);
+        drop(backlog);
+        others.push(connect(&ring, address).await.expect("connected"));
+        drop(listener);
+        for stream in others {
+            let end = ring.timeout(PATIENCE, stream.recv()).await.expect("closed");
+            assert!(end.as_ref().is_ok_and(Option::is_none) || end.is_err(), "{end:?}");
+        }
+        drop(first);
+        before.again(&ring).await;
+    });
+}
+
+/// Polls once and drops.
+async fn begin(work: impl Future) {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        let _ = work.as_mut().poll(context);
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
+
+#[test]
+fn a_slot_is_free_only_after_its_last_completion_and_strays_never_come() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (listener, address): (TcpListener, _) = listener(&ring);
+        for _ in 0..500 {
+            let (client, server) = pair(&ring, &listener, address).await;
+            begin(client.recv()).await;
+            begin(server.recv()).await;
+            // Bytes and the cancel meet in the kernel.
+            drop(client.send(super::buffer(&ring, b"too late")).await);
+            drop(server);
+            client.abort();
+            drop(client);
+            assert!(ring.counts().sockets > 0, "freed with operations in flight");
+        }
+        drop(listener);
+        before.again(&ring).await;
+        let _ = ring.timeout(Duration::ZERO, ring.sleep(TICK)).await;
+    });
+}
