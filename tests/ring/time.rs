@@ -26,6 +26,16 @@ fn a_sleep_is_never_early() {
 }
 
 #[test]
+fn a_sleep_lasts_its_time_even_when_its_turn_was_long() {
+    on_ring(|ring| async move {
+        std::thread::sleep(5 * TICK);
+        let started = Instant::now();
+        ring.sleep(2 * TICK).await;
+        assert!(started.elapsed() >= 2 * TICK, "slept {:?} of {:?}", started.elapsed(), 2 * TICK);
+    });
+}
+
+#[test]
 fn what_is_in_time_or_given_up_leaves_no_deadline() {
     on_ring(|ring| async move {
         let before = Before::now();
