@@ -419,7 +419,8 @@ impl Drop for Core {
             self.enter((self.in_flight() > 0).then_some(TICK));
             self.reap();
             if self.in_flight() == 0 && self.overflow.is_empty() {
-                return;
+                // The closes that the last completions queued.
+                return self.enter(None);
             }
         }
         tracing::error!(in_flight = self.in_flight(), "ring: operations did not complete; their memory is left alone");

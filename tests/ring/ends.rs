@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use weir::ring::{Stream, TICK, TcpListener};
+use glommio::{LocalExecutorBuilder, Placement};
+use weir::ring::{Bell, Event, Ring, Stream, TICK, TcpListener};
 
-use super::{Before, PATIENCE, connect, listener, on_ring, pair};
+use super::{ALONE, Before, PATIENCE, connect, descriptors, listener, on_ring, pair};
 
 #[test]
 fn a_closed_port_refuses() {
@@ -88,6 +89,31 @@ fn what_was_accepted_but_not_taken_is_in_the_backlog_or_closed() {
         drop(first);
         before.again(&ring).await;
     });
+}
+
+#[test]
+fn a_ring_that_ends_with_operations_in_flight_closes_everything() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let shard = LocalExecutorBuilder::new(Placement::Unbound).io_memory(64 << 10).spawn(|| async {
+        let before = descriptors();
+        let ring = Ring::new().expect("a ring");
+        // Not driven: what is submitted here completes, or is cancelled, while the ring is dropped.
+        let (listener, address) = listener(&ring);
+        let peer = std::net::TcpStream::connect(address).expect("connected");
+        let blocking = std::net::TcpStream::connect(address).expect("connected");
+        let stream = weir::ring::TcpStream::new(&ring, blocking.into()).expect("registered");
+        let bell = Bell::new().expect("a descriptor");
+        let event = Event::new(&ring, &bell);
+        begin(listener.accept()).await;
+        begin(stream.recv()).await;
+        begin(event.wait()).await;
+        begin(connect(&ring, address)).await;
+        assert_eq!(ring.counts().in_flight, 4);
+        drop((peer, stream, listener, bell, event));
+        drop(ring);
+        assert_eq!(descriptors(), before, "descriptors leaked");
+    });
+    shard.expect("an executor").join().expect("the test ends without a panic");
 }
 
 /// Polls once and drops.
