@@ -272,6 +272,10 @@ impl Core {
         if socket.released {
             return self.finish_socket(slot);
         }
+        if !socket.receive.queue.is_empty() {
+            // The poll that finds the queue empty arms it. To arm it now would fill the queue beyond its bound.
+            return socket.receive.waiter.wake();
+        }
         socket.receive.state = ReceiveState::Starved;
         let generation = socket.generation;
         self.starved.push_back((slot, generation));

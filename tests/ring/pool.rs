@@ -109,6 +109,30 @@ fn a_reader_that_stalls_with_much_received_does_not_take_the_whole_pool() {
     });
 }
 
+#[test]
+fn a_reader_that_stalls_takes_no_more_when_buffers_come_back() {
+    on_small_ring(BUFFERS / 2, |ring| async move {
+        let (listener, address) = wide_listener(&ring);
+        // Not joined: they never get to send it all.
+        let _senders: Vec<_> = (0..4).map(|id| send_pattern(address, id, 8 << 20)).collect();
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            streams.push(accept(&ring, &listener).await);
+        }
+        std::thread::sleep(30 * TICK);
+        for stream in &streams {
+            drop(ring.timeout(TICK, stream.recv()).await);
+        }
+        until(&ring, "the pool is dry", || ring.counts().buffers.ran_out > 0).await;
+        ring.sleep(2 * TICK).await;
+        let held = ring.counts().buffers.leased;
+        drop(streams.remove(0));
+        ring.sleep(10 * TICK).await;
+        let held_by_others = ring.counts().buffers.leased;
+        assert!(held_by_others < held, "the others took what the first gave back: {:?}", ring.counts().buffers);
+    });
+}
+
 /// Accepts with the window that a fast reader's connection grows to, from the first byte on.
 fn wide_listener(ring: &Ring) -> (TcpListener, SocketAddr) {
     let (mut sockets, _) = options::listen((Ipv4Addr::LOCALHOST, 0).into(), &[0]).expect("a free port");
