@@ -25,8 +25,10 @@ use weir::ring::{BUFFERS_MAX, Buf, Ring, Stream, TICK, TcpListener, TcpStream, o
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Longest that a test waits for anything. Reached only by a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest that a test waits for one thing. Reached only by a failure.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest that a test may take: who waits for ever has lost a wake-up or a completion.
+const TEST_TIME: Duration = Duration::from_secs(60);
 
 fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Ring) -> F + Send + 'static) {
     on_small_ring(BUFFERS_MAX, test);
@@ -41,7 +43,9 @@ fn on_small_ring<F: Future<Output = ()> + 'static>(buffers: usize, test: impl Fn
             ring.spawn_driver();
             // Ours and the executor's descriptors are all open after this.
             ring.sleep(TICK).await;
-            test(ring).await;
+            // glommio's timer, as the ring's deadlines are counted.
+            let test = test(ring);
+            glommio::timer::timeout(TEST_TIME, async { Ok(test.await) }).await.expect("the test does not hang");
         });
     shard.expect("an executor").join().expect("the test ends without a panic");
 }
