@@ -130,8 +130,8 @@ impl<T> Wheel<T> {
     fn link(&mut self, index: u32) {
         let deadline = self.nodes[index as usize].deadline;
         let level = level_of(self.now, deadline);
-        let slot = if level == LEVELS { farthest(self.now) } else { slot_at(deadline, level) };
         let level = level.min(LEVELS - 1);
+        let slot = if is_beyond(self.now, deadline) { farthest(self.now) } else { slot_at(deadline, level) };
         let head = std::mem::replace(&mut self.heads[level][slot], index);
         if head != NONE {
             self.nodes[head as usize].previous = index;
@@ -184,6 +184,12 @@ fn level_of(now: u64, deadline: u64) -> usize {
 
 fn slot_at(tick: u64, level: usize) -> usize {
     usize::try_from(tick >> (SLOT_BITS * u32::try_from(level).unwrap_or(0))).unwrap_or(usize::MAX) & (SLOTS - 1)
+}
+
+/// The last level comes to `now`'s slot again before `deadline`. A deadline in its next turn need not be beyond.
+fn is_beyond(now: u64, deadline: u64) -> bool {
+    let shift = SLOT_BITS * u32::try_from(LEVELS - 1).unwrap_or(0);
+    (deadline >> shift) - (now >> shift) >= SLOTS as u64
 }
 
 /// The slot of the last level that comes due last: the one just behind the current.
