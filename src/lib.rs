@@ -2,8 +2,11 @@
 //! health checkers; sockets go through our own `io_uring` layer. `docs/ARCHITECTURE.md` is the map.
 
 pub mod balance;
+pub mod cli;
 pub mod config;
+pub mod control;
 pub mod health;
 pub mod l4;
+pub mod metrics;
 pub mod ring;
 pub mod shard;

@@ -1,1 +1,8 @@
-fn main() {}
+//! The binary. All of it is in the library.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir::cli::main()
+}

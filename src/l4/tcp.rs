@@ -7,12 +7,10 @@
 //! `RECEIVE_QUEUE_MAX`): a slow reader stops its sender and costs no more memory.
 //! Before: shard/connect.rs. Next: shard/close.rs.
 
-use std::future::Future;
 use std::io;
-use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
-use crate::ring::Stream;
+use crate::ring::{Buf, Stream};
 
 /// One of the two sides of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,36 +32,71 @@ pub struct Fault {
 
 /// Relays until both sides have finished sending, or one fails. `moved(from, bytes)` sees every piece as it passes.
 ///
+/// Everything is out when it ends well: the streams may be closed at once.
+///
 /// # Errors
 /// A side failed. Neither stream is closed or reset: that is the caller's.
 pub async fn relay(client: &impl Stream, target: &impl Stream, moved: impl Fn(Side, usize)) -> Result<(), Fault> {
-    let mut from_client = pin!(direction(client, Side::Client, target, Side::Target, &moved));
-    let mut from_target = pin!(direction(target, Side::Target, client, Side::Client, &moved));
-    let (mut client_done, mut target_done) = (false, false);
+    let mut from_client = Direction::Open(None);
+    let mut from_target = Direction::Open(None);
     std::future::poll_fn(|context| {
-        if !client_done && let Poll::Ready(end) = from_client.as_mut().poll(context) {
-            client_done = true;
-            end?;
-        }
-        if !target_done && let Poll::Ready(end) = from_target.as_mut().poll(context) {
-            target_done = true;
-            end?;
-        }
-        if client_done && target_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let done = from_target.is_done();
+        let client_ended = from_client.poll((client, Side::Client), (target, Side::Target), &moved, done, context)?;
+        let done = from_client.is_done();
+        let target_ended = from_target.poll((target, Side::Target), (client, Side::Client), &moved, done, context)?;
+        if client_ended.is_ready() && target_ended.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
 }
 
-async fn direction(
-    from: &impl Stream,
-    from_side: Side,
-    to: &impl Stream,
-    to_side: Side,
-    moved: &impl Fn(Side, usize),
-) -> Result<(), Fault> {
-    while let Some(buf) = from.recv().await.map_err(|error| Fault { side: from_side, error })? {
-        moved(from_side, buf.len());
-        to.send(buf).await.map_err(|error| Fault { side: to_side, error })?;
+/// One direction of a relay: a few bytes, as there are two for each connection.
+enum Direction {
+    /// Bytes pass. One buffer is in hand while the other side's queue is full.
+    Open(Option<Buf>),
+    /// The sender has finished; what it sent is on its way out.
+    Ending,
+    /// The receiver knows that it was all.
+    Done,
+}
+
+impl Direction {
+    fn is_done(&self) -> bool {
+        matches!(self, Direction::Done)
     }
-    to.shutdown().await.map_err(|error| Fault { side: to_side, error })
+
+    fn poll(
+        &mut self,
+        (from, from_side): (&impl Stream, Side),
+        (to, to_side): (&impl Stream, Side),
+        moved: &impl Fn(Side, usize),
+        other_done: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        let failed = |side| move |error| Fault { side, error };
+        loop {
+            match self {
+                Direction::Open(held) => {
+                    if held.is_some() {
+                        ready!(to.poll_send(held, context)).map_err(failed(to_side))?;
+                    }
+                    match ready!(from.poll_recv(context)).map_err(failed(from_side))? {
+                        Some(buf) => {
+                            moved(from_side, buf.len());
+                            *held = Some(buf);
+                        }
+                        None => *self = Direction::Ending,
+                    }
+                }
+                Direction::Ending => {
+                    ready!(to.poll_flush(context)).map_err(failed(to_side))?;
+                    // The last direction need not say that it ended: the close that follows at once does.
+                    if !other_done {
+                        to.finish_sending().map_err(failed(to_side))?;
+                    }
+                    *self = Direction::Done;
+                }
+                Direction::Done => return Poll::Ready(Ok(())),
+            }
+        }
+    }
 }

@@ -285,21 +285,21 @@ impl Core {
     }
 
     /// Registers `fd` under its own number, ahead of every operation queued after this.
-    pub(super) fn register(&mut self, fd: RawFd) -> io::Result<()> {
-        let Some(index) = usize::try_from(fd).ok().filter(|index| *index < self.fixed_len) else {
-            return Err(io::Error::from_raw_os_error(libc::EMFILE));
-        };
+    pub(super) fn register(&mut self, fd: RawFd) {
+        let index = usize::try_from(fd).unwrap_or(usize::MAX);
+        assert!(index < self.fixed_len, "descriptor {fd} is beyond the limit that held when the ring was made");
         let cell = self.fixed.at(index * size_of::<RawFd>()).cast::<RawFd>();
         // SAFETY: `index < fixed_len`, so the cell lies in the mapping and is aligned. The kernel reads it while the update
         // below is submitted, and it only ever holds this one value.
         unsafe { cell.write(fd) };
         self.push(update_files(cell, fd));
-        Ok(())
     }
 
-    /// Takes `fd` out of the registered files and closes it.
-    pub(super) fn close(&mut self, fd: RawFd) {
+    pub(super) fn unregister(&mut self, fd: RawFd) {
         self.push(update_files(&raw const NO_FD, fd));
+    }
+
+    pub(super) fn close(&mut self, fd: RawFd) {
         self.push(silent(opcode::Close::new(types::Fd(fd)).build()));
     }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use io_uring::{cqueue, opcode, types};
 
 use super::driver::{Core, Ring, adopt};
+use super::options;
 use super::socket::Waiter;
 use super::token::{self, Kind};
 
@@ -18,6 +19,7 @@ pub(super) struct ListenerSlot {
     pub(super) generation: u32,
     fd: RawFd,
     pub(super) armed: bool,
+    cancelling: bool,
     released: bool,
     accepted: VecDeque<OwnedFd>,
     error: Option<i32>,
@@ -41,6 +43,7 @@ impl TcpListener {
             generation,
             fd: socket.into_raw_fd(),
             armed: false,
+            cancelling: false,
             released: false,
             accepted: VecDeque::new(),
             error: None,
@@ -60,14 +63,15 @@ impl TcpListener {
         std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_accept(self.slot, context)).await
     }
 
-    /// Connections that are complete but not yet accepted, without waiting: to be served before the listener closes.
-    #[must_use]
-    pub fn take_backlog(&self) -> Vec<OwnedFd> {
+    /// Stops accepting and closes the socket. Returns the connections that were complete by then, which must be served: their
+    /// clients have been told that they are connected.
+    pub async fn close(self) -> Vec<OwnedFd> {
+        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_disarm(self.slot, context)).await;
         let core = &mut *self.ring.shared.core.borrow_mut();
         let listener = &mut core.listeners[self.slot as usize];
-        let mut taken: Vec<OwnedFd> = listener.accepted.drain(..).collect();
-        taken.extend(std::iter::from_fn(|| super::options::accept_now(listener.fd)));
-        taken
+        let mut accepted: Vec<OwnedFd> = listener.accepted.drain(..).collect();
+        accepted.extend(std::iter::from_fn(|| options::accept_now(listener.fd)));
+        accepted
     }
 }
 
@@ -102,10 +106,25 @@ impl Core {
         Poll::Pending
     }
 
+    /// Ready when the kernel accepts no more for us.
+    fn poll_disarm(&mut self, slot: u32, context: &Context<'_>) -> Poll<()> {
+        let listener = &mut self.listeners[slot as usize];
+        if !listener.armed {
+            return Poll::Ready(());
+        }
+        listener.waiter.wait(context);
+        if !std::mem::replace(&mut listener.cancelling, true) {
+            let generation = listener.generation;
+            self.cancel(Kind::Accept, generation, slot);
+        }
+        Poll::Pending
+    }
+
     pub(super) fn complete_accept(&mut self, slot: u32, result: i32, flags: u32) {
         let listener = &mut self.listeners[slot as usize];
         if !cqueue::more(flags) {
             listener.armed = false;
+            listener.cancelling = false;
         }
         if result >= 0 {
             // A released listener drops it, which closes it.
@@ -120,8 +139,8 @@ impl Core {
     fn release_listener(&mut self, slot: u32) {
         let listener = &mut self.listeners[slot as usize];
         listener.released = true;
-        let (armed, generation) = (listener.armed, listener.generation);
-        if armed {
+        let generation = listener.generation;
+        if listener.armed && !std::mem::replace(&mut listener.cancelling, true) {
             self.cancel(Kind::Accept, generation, slot);
         }
         self.finish_listener(slot);

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 use io_uring::{cqueue, opcode, squeue, types};
 
-use super::buffers::{Buf, Queue};
+use super::buffers::{BUFFER_BYTES, Buf, Queue};
 use super::driver::{BUFFER_GROUP, Core};
 use super::token::{self, Kind};
 
@@ -25,6 +25,12 @@ use super::token::{self, Kind};
 pub const RECEIVE_QUEUE_MAX: usize = 8;
 /// Buffers queued for sending: at so many the sender waits.
 pub const SEND_QUEUE_MAX: usize = 4;
+/// A buffer's length, as the kernel takes it.
+#[expect(clippy::cast_possible_truncation)]
+const BUFFER_LEN: u32 = BUFFER_BYTES as u32;
+/// A registered descriptor saves the kernel a look-up each send and costs two operations a connection: not worth it for a
+/// connection that only serves a request or two.
+const REGISTER_AFTER_SENDS: u8 = 8;
 
 pub(super) struct Socket {
     pub(super) generation: u32,
@@ -33,6 +39,8 @@ pub(super) struct Socket {
     pub(super) in_flight: u8,
     /// The handle is gone.
     released: bool,
+    /// Sends so far, up to `REGISTER_AFTER_SENDS`: the descriptor is registered from then on.
+    sends: u8,
     receive: Receive,
     send: Send,
     connect: Option<Box<Connect>>,
@@ -42,6 +50,9 @@ struct Receive {
     queue: Queue,
     state: ReceiveState,
     end: Option<End>,
+    /// Bytes come faster than they are taken: one buffer a receive until that changes. A multishot fills dozens before its
+    /// cancel gets through (the kernel receives 32 times in a row), which is what each stalled reader would cost.
+    one_at_a_time: bool,
     waiter: Waiter,
 }
 
@@ -107,25 +118,35 @@ impl Socket {
             fd,
             in_flight: 0,
             released: false,
-            receive: Receive { queue: Queue::EMPTY, state: ReceiveState::Idle, end: None, waiter: Waiter::default() },
+            sends: 0,
+            receive: Receive {
+                queue: Queue::EMPTY,
+                state: ReceiveState::Idle,
+                end: None,
+                one_at_a_time: false,
+                waiter: Waiter::default(),
+            },
             send: Send { queue: Queue::EMPTY, sending: false, error: None, waiter: Waiter::default() },
             connect: None,
         }
     }
 
-    fn fixed(&self) -> types::Fixed {
-        types::Fixed(u32::try_from(self.fd).unwrap_or(u32::MAX))
+    fn is_registered(&self) -> bool {
+        self.sends > REGISTER_AFTER_SENDS
+    }
+
+    /// A registered descriptor is known to the kernel under its own number.
+    fn flags(&self) -> squeue::Flags {
+        if self.is_registered() { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() }
     }
 }
 
 impl Core {
     /// Takes a connected or fresh socket over.
-    pub(super) fn adopt_socket(&mut self, fd: OwnedFd) -> io::Result<u32> {
-        use std::os::fd::AsRawFd;
-        self.register(fd.as_raw_fd())?;
+    pub(super) fn adopt_socket(&mut self, fd: OwnedFd) -> u32 {
         let generation = self.next_generation();
         let index = self.sockets.insert(Socket::new(generation, fd.into_raw_fd()));
-        Ok(u32::try_from(index).expect("fewer sockets than descriptors"))
+        u32::try_from(index).expect("fewer sockets than descriptors")
     }
 
     pub(super) fn fd_of(&self, slot: u32) -> RawFd {
@@ -164,17 +185,19 @@ impl Core {
         let mut socket = self.sockets.remove(slot as usize);
         self.pool.clear(&mut socket.send.queue);
         debug_assert!(socket.receive.queue.is_empty());
+        if socket.is_registered() {
+            self.unregister(socket.fd);
+        }
         self.close(socket.fd);
     }
 
     pub(super) fn start_connect(&mut self, slot: u32, address: socket2::SockAddr) {
         let socket = &mut self.sockets[slot as usize];
         socket.in_flight += 1;
-        let generation = socket.generation;
-        let fixed = socket.fixed();
+        let (generation, fd) = (socket.generation, types::Fd(socket.fd));
         // The slot owns the address, boxed so that it stays in place when the slab moves.
         let connect = socket.connect.insert(Box::new(Connect { address, result: None, waiter: Waiter::default() }));
-        let entry = opcode::Connect::new(fixed, connect.address.as_ptr().cast(), connect.address.len());
+        let entry = opcode::Connect::new(fd, connect.address.as_ptr().cast(), connect.address.len());
         self.push(entry.build().user_data(token::encode(Kind::Connect, generation, slot)));
     }
 
@@ -227,7 +250,13 @@ impl Core {
         let socket = &mut self.sockets[slot as usize];
         socket.receive.state = ReceiveState::Armed;
         socket.in_flight += 1;
-        let entry = opcode::RecvMulti::new(socket.fixed(), BUFFER_GROUP).build();
+        let fd = types::Fd(socket.fd);
+        let entry = if socket.receive.one_at_a_time {
+            let entry = opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_LEN).buf_group(BUFFER_GROUP).build();
+            entry.flags(socket.flags() | squeue::Flags::BUFFER_SELECT)
+        } else {
+            opcode::RecvMulti::new(fd, BUFFER_GROUP).build().flags(socket.flags())
+        };
         let user_data = token::encode(Kind::Receive, socket.generation, slot);
         self.push(entry.user_data(user_data));
     }
@@ -255,9 +284,14 @@ impl Core {
             errno if errno > 0 => socket.receive.end = Some(End::Error(errno)),
             _ if socket.receive.queue.len() >= RECEIVE_QUEUE_MAX && socket.receive.state == ReceiveState::Armed => {
                 socket.receive.state = ReceiveState::Cancelling;
+                socket.receive.one_at_a_time = true;
                 let generation = socket.generation;
                 socket.receive.waiter.wake();
                 return self.cancel(Kind::Receive, generation, slot);
+            }
+            // The buffer was not filled: the sender is not ahead any more.
+            _ if u32::try_from(result).is_ok_and(|received| received < BUFFER_LEN) => {
+                socket.receive.one_at_a_time = false
             }
             _ => {}
         }
@@ -272,8 +306,10 @@ impl Core {
         if socket.released {
             return self.finish_socket(slot);
         }
+        // Its reader has not taken what is there: it needs no more yet, and the poll after the last of it arms again. Arming
+        // here let a stalled reader's socket take the whole pool, a burst at a time.
         if !socket.receive.queue.is_empty() {
-            // The poll that finds the queue empty arms it. To arm it now would fill the queue beyond its bound.
+            socket.receive.one_at_a_time = true;
             return socket.receive.waiter.wake();
         }
         socket.receive.state = ReceiveState::Starved;
@@ -340,8 +376,18 @@ impl Core {
         let Some((start, len)) = self.pool.front(&socket.send.queue) else { return };
         socket.send.sending = true;
         socket.in_flight += 1;
-        let entry: squeue::Entry =
-            opcode::Send::new(socket.fixed(), start, len).flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL).build();
+        if socket.sends <= REGISTER_AFTER_SENDS {
+            socket.sends += 1;
+            if socket.is_registered() {
+                let fd = socket.fd;
+                self.register(fd);
+            }
+        }
+        let socket = &self.sockets[slot as usize];
+        let entry = opcode::Send::new(types::Fd(socket.fd), start, len)
+            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
+            .build()
+            .flags(socket.flags());
         let user_data = token::encode(Kind::Send, socket.generation, slot);
         self.push(entry.user_data(user_data));
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{IntoRawFd, OwnedFd};
+use std::task::{Context, Poll};
 
 use super::buffers::Buf;
 use super::driver::{Ring, adopt};
@@ -17,12 +18,10 @@ pub struct TcpStream {
 
 impl TcpStream {
     /// Takes over a connected socket, one that was accepted say. It must be in blocking mode: the ring waits for it.
-    ///
-    /// # Errors
-    /// The descriptor's number is beyond the registered files.
-    pub fn new(ring: &Ring, socket: OwnedFd) -> io::Result<Self> {
-        let slot = ring.shared.core.borrow_mut().adopt_socket(socket)?;
-        Ok(TcpStream { ring: ring.clone(), slot })
+    #[must_use]
+    pub fn new(ring: &Ring, socket: OwnedFd) -> Self {
+        let slot = ring.shared.core.borrow_mut().adopt_socket(socket);
+        TcpStream { ring: ring.clone(), slot }
     }
 
     /// Connects `socket` (blocking mode, not yet connected) to `address`. Dropping the future gives the attempt up.
@@ -30,7 +29,7 @@ impl TcpStream {
     /// # Errors
     /// What the kernel answers.
     pub async fn connect(ring: &Ring, socket: socket2::Socket, address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::new(ring, adopt(socket.into_raw_fd()))?;
+        let stream = TcpStream::new(ring, adopt(socket.into_raw_fd()));
         ring.shared.core.borrow_mut().start_connect(stream.slot, address.into());
         std::future::poll_fn(|context| ring.shared.core.borrow_mut().poll_connect(stream.slot, context)).await?;
         Ok(stream)
@@ -38,17 +37,19 @@ impl TcpStream {
 }
 
 impl Stream for TcpStream {
-    async fn recv(&self) -> io::Result<Option<Buf>> {
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_receive(self.slot, context)).await
+    fn poll_recv(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
+        self.ring.shared.core.borrow_mut().poll_receive(self.slot, context)
     }
 
-    async fn send(&self, buf: Buf) -> io::Result<()> {
-        let mut buf = Some(buf);
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_send(self.slot, &mut buf, context)).await
+    fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ring.shared.core.borrow_mut().poll_send(self.slot, buf, context)
     }
 
-    async fn shutdown(&self) -> io::Result<()> {
-        std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)).await?;
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.ring.shared.core.borrow_mut().poll_flush(self.slot, context)
+    }
+
+    fn finish_sending(&self) -> io::Result<()> {
         // Not an operation of the ring: the kernel would hand that to a worker thread (IORING_OP_SHUTDOWN always blocks).
         options::finish_sending(self.ring.shared.core.borrow().fd_of(self.slot))
     }

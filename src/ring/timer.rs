@@ -1,13 +1,14 @@
 //! Deadlines of a shard on its timing wheel: no kernel timer a connection. As precise as the tick, never early.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use quanta::Instant;
 
 use super::driver::Ring;
+use super::first::first;
 use super::wheel::{Key, Wheel};
 
 /// Length of a tick, and the longest that a shard sleeps.
@@ -33,17 +34,10 @@ impl Timers {
         self.wheel.advance(tick, Waker::wake);
     }
 
-    /// Sets the deadline, or only its waker where it is set already.
-    fn keep(&mut self, key: Option<Key>, deadline: Instant, waker: &Waker) -> Key {
-        if let Some(key) = key
-            && let Some(set) = self.wheel.get_mut(key)
-        {
-            set.clone_from(waker);
-            return key;
-        }
+    fn set(&mut self, deadline: Instant, waker: Waker) -> Key {
         // The tick that ends after the deadline.
         let tick = whole_ticks(deadline.duration_since(self.start)) + 1;
-        self.wheel.insert(tick, waker.clone())
+        self.wheel.insert(tick, waker)
     }
 }
 
@@ -56,7 +50,8 @@ fn whole_ticks(time: Duration) -> u64 {
 pub struct Sleep {
     ring: Ring,
     deadline: Instant,
-    key: Option<Key>,
+    /// Where it is set, and whom it wakes: a poll by the same task then leaves the wheel alone.
+    set: Option<(Key, Waker)>,
 }
 
 impl Sleep {
@@ -67,7 +62,7 @@ impl Sleep {
     }
 
     fn cancel(&mut self) {
-        if let Some(key) = self.key.take() {
+        if let Some((key, _)) = self.set.take() {
             self.ring.shared.core.borrow_mut().timers.wheel.cancel(key);
         }
     }
@@ -81,8 +76,11 @@ impl Future for Sleep {
             self.cancel();
             return Poll::Ready(());
         }
-        let key = self.ring.shared.core.borrow_mut().timers.keep(self.key, self.deadline, context.waker());
-        self.key = Some(key);
+        if !self.set.as_ref().is_some_and(|(_, waker)| waker.will_wake(context.waker())) {
+            self.cancel();
+            let key = self.ring.shared.core.borrow_mut().timers.set(self.deadline, context.waker().clone());
+            self.set = Some((key, context.waker().clone()));
+        }
         Poll::Pending
     }
 }
@@ -106,22 +104,15 @@ impl Ring {
 
     /// Ends at `deadline`.
     pub fn sleep_until(&self, deadline: Instant) -> Sleep {
-        Sleep { ring: self.clone(), deadline, key: None }
+        Sleep { ring: self.clone(), deadline, set: None }
     }
 
-    /// What `work` gives, unless `time` is over first: then `work` is dropped.
+    /// What `work` gives, unless `time` is over first.
     ///
     /// # Errors
-    /// The time was over.
-    pub async fn timeout<T>(&self, time: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let mut sleep = self.sleep(time);
-        let mut work = std::pin::pin!(work);
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(output) = work.as_mut().poll(context) {
-                return Poll::Ready(Ok(output));
-            }
-            Pin::new(&mut sleep).poll(context).map(|()| Err(Elapsed))
-        })
-        .await
+    /// The time was over. `work` is left where it was: its owner drops it, which gives it up.
+    pub async fn timeout<T>(&self, time: Duration, work: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
+        let sleep = pin!(self.sleep(time));
+        first(work, sleep).await.map_err(|()| Elapsed)
     }
 }

@@ -26,7 +26,7 @@ use super::run::Shard;
 use super::table::Connection;
 use crate::config::{Listener, Scheme, is_private};
 use crate::l4;
-use crate::ring::{Stream, TcpListener, TcpStream, options};
+use crate::ring::{Stream, TcpListener, TcpStream, first, options};
 
 /// After a failed accept (no descriptor left, say) the backlog waits for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,11 +40,13 @@ pub enum RefuseReason {
     Scheme,
     /// The shard holds as many connections as it may (requirement K5).
     Overload,
+    /// The client was gone before we looked.
+    Gone,
 }
 
 impl RefuseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [RefuseReason; 2] = [RefuseReason::Scheme, RefuseReason::Overload];
+    pub const ALL: [RefuseReason; 3] = [RefuseReason::Scheme, RefuseReason::Overload, RefuseReason::Gone];
 
     /// The metric label.
     #[must_use]
@@ -52,6 +54,7 @@ impl RefuseReason {
         match self {
             RefuseReason::Scheme => "scheme",
             RefuseReason::Overload => "overload",
+            RefuseReason::Gone => "gone",
         }
     }
 }
@@ -170,7 +173,7 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
             None => break,
         }
     }
-    for client in socket.take_backlog() {
+    for client in socket.close().await {
         admit(&shard, &acceptor, client);
     }
 }
@@ -178,25 +181,29 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
 fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     let listening = Rc::clone(&acceptor.listening.borrow());
     listening.counts.borrow_mut().accepted += 1;
-    // A client that is gone already has no address: nothing is left to serve.
-    let Ok(client) = options::peer_address(&socket) else { return };
-    if let Some(reason) = verdict(shard, &listening, client) {
-        listening.counts.borrow_mut().refused[reason as usize] += 1;
-        options::reset(socket);
-        return;
-    }
-    let Ok(stream) = TcpStream::new(&shard.ring, socket) else { return };
+    let client = match verdict(shard, &listening, &socket) {
+        Ok(client) => client,
+        Err(reason) => {
+            listening.counts.borrow_mut().refused[reason as usize] += 1;
+            return options::reset(socket);
+        }
+    };
     listening.counts.borrow_mut().active += 1;
     let connection = Connection::new(client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
+    let stream = TcpStream::new(&shard.ring, socket);
     shard.ring.spawn(serve(Rc::clone(shard), id, connection, stream));
 }
 
-fn verdict(shard: &Shard, listening: &Listening, client: SocketAddr) -> Option<RefuseReason> {
+fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<SocketAddr, RefuseReason> {
+    let client = options::peer_address(socket).map_err(|_| RefuseReason::Gone)?;
     if listening.config.borrow().scheme == Scheme::Internal && !is_private(client.ip()) {
-        return Some(RefuseReason::Scheme);
+        return Err(RefuseReason::Scheme);
     }
-    (shard.table.len() >= shard.connections_max).then_some(RefuseReason::Overload)
+    if shard.table.len() >= shard.connections_max {
+        return Err(RefuseReason::Overload);
+    }
+    Ok(client)
 }
 
 /// The whole of a connection: connect, relay, close.
@@ -208,13 +215,18 @@ async fn serve(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: 
     close::finish(&shard, id, &connection, reason);
 }
 
-async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, client: &TcpStream) -> CloseReason {
-    let target = match first(connect::to_target(shard, connection), connection.ordered_to_end()).await {
+async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpStream) -> CloseReason {
+    let mut ordered_to_end = pin!(connection.ordered_to_end());
+    // Boxed for as long as it takes: beside the relay's few bytes it would be most of what an idle connection costs.
+    let mut connected = Box::pin(connect::to_target(shard, connection));
+    let target = match first(connected.as_mut(), ordered_to_end.as_mut()).await {
         Ok(Ok(target)) => target,
         Ok(Err(reason)) | Err(reason) => return reason,
     };
-    let relayed = l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes));
-    let ended = first(connection.idle(&shard.ring), connection.ordered_to_end());
+    drop(connected);
+    let relayed = pin!(l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes)));
+    let idle = pin!(connection.idle(&shard.ring));
+    let ended = pin!(first(idle, ordered_to_end));
     let reason = match first(relayed, ended).await {
         Ok(end) => end.into(),
         Err(Ok(())) => CloseReason::IdleTimeout,
@@ -224,18 +236,6 @@ async fn connect_and_relay(shard: &Rc<Shard>, connection: &Rc<Connection>, clien
         target.abort();
     }
     reason
-}
-
-/// Whichever ends first; the left one where both have.
-async fn first<L, R>(left: impl Future<Output = L>, right: impl Future<Output = R>) -> Result<L, R> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    std::future::poll_fn(|context| {
-        if let Poll::Ready(output) = left.as_mut().poll(context) {
-            return Poll::Ready(Ok(output));
-        }
-        right.as_mut().poll(context).map(Err)
-    })
-    .await
 }
 
 pub(super) fn microseconds(time: Duration) -> u64 {

@@ -85,9 +85,19 @@ fn is_ours(error: &io::Error) -> bool {
 /// Takes the connection out of the table and counts its end.
 pub(super) fn finish(shard: &Shard, id: usize, connection: &Rc<Connection>, reason: CloseReason) {
     shard.table.remove(id);
-    if let Some(target) = connection.target.take() {
+    let lasted = microseconds(shard.ring.now() - connection.accepted_at);
+    let target = connection.target.take();
+    tracing::debug!(
+        shard = shard.id,
+        listener = &*connection.listener.config.borrow().name,
+        client = %connection.client,
+        target = target.as_ref().map(|target| &*target.label),
+        reason = reason.as_str(),
+        lasted_us = lasted,
+        "connection closed"
+    );
+    if let Some(target) = target {
         target.released();
     }
-    let lasted = microseconds(shard.ring.now() - connection.accepted_at);
     connection.listener.closed(reason, lasted);
 }

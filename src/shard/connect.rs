@@ -4,6 +4,7 @@
 //! Before: shard/accept.rs. Next: l4/tcp.rs.
 
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::accept::microseconds;
@@ -59,7 +60,7 @@ async fn open(ring: &Ring, group: &Group, target: &TargetState) -> Result<TcpStr
     let address = target.address;
     let socket = options::target_socket(address, None).map_err(failed)?;
     let connect_timeout = group.config().connect_timeout;
-    match ring.timeout(connect_timeout, TcpStream::connect(ring, socket, address)).await {
+    match ring.timeout(connect_timeout, pin!(TcpStream::connect(ring, socket, address))).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(Failure::Timeout),
     }

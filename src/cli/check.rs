@@ -1,0 +1,35 @@
+//! `weir check`: one line when the config is good, else every mistake.
+
+use std::path::Path;
+
+use crate::config::{self, Snapshot};
+
+pub(super) fn check(path: &Path) -> Result<(), String> {
+    let snapshot = config::load(path).map_err(|errors| errors.to_string())?;
+    println!("OK: {}", summary(&snapshot));
+    Ok(())
+}
+
+fn summary(snapshot: &Snapshot) -> String {
+    let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
+    let counts = [(snapshot.listeners.len(), "listener"), (snapshot.groups.len(), "target group"), (targets, "target")];
+    counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[test]
+    fn a_good_config_is_summed_up() {
+        assert_eq!(summary(&parse("t", "", Mode::Run).unwrap()), "0 listeners, 0 target groups, 0 targets");
+        let text = "[[target_group]]\nname='g'\nprotocol='tcp'\ntarget=[{address='10.0.0.1',port=1},{address='10.0.0.2',port=1}]\n";
+        assert_eq!(summary(&parse("t", text, Mode::Run).unwrap()), "0 listeners, 1 target group, 2 targets");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        assert!(check(Path::new("/nowhere/weir.toml")).unwrap_err().contains("/nowhere/weir.toml"));
+    }
+}

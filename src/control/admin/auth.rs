@@ -1,0 +1,108 @@
+//! The bearer token of the admin endpoint (RFC 6750), compared in constant time.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use axum::http::{HeaderMap, header};
+use subtle::ConstantTimeEq;
+
+/// Shorter tokens can be guessed.
+const TOKEN_BYTES_MIN: usize = 16;
+/// Longer ones do not fit a request's head.
+const TOKEN_BYTES_MAX: usize = 4096;
+
+/// What requests must carry.
+#[derive(Clone)]
+pub(super) struct Token(String);
+
+/// A secret is not printed.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Token {
+    /// Reads it from its file; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// What is wrong with the file, and how to mend it.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let place = format!("[admin] token_file: {}", path.display());
+        let text = fs::read_to_string(path).map_err(|error| {
+            format!("{place}: {error}; make one that the account of weir can read: openssl rand -hex 32")
+        })?;
+        let token = text.trim();
+        if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len())
+            || !token.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(format!(
+                "{place}: a token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters in one line; make one: \
+                 openssl rand -hex 32"
+            ));
+        }
+        Ok(Token(token.to_owned()))
+    }
+
+    /// Whether a request carries it.
+    pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
+        let Some(value) = headers.get(header::AUTHORIZATION) else { return false };
+        let Some((scheme, given)) = value.as_bytes().split_at_checked(SCHEME.len()) else { return false };
+        scheme.eq_ignore_ascii_case(SCHEME) && given.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+const SCHEME: &[u8] = b"Bearer ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(authorization: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, authorization.parse().unwrap())])
+    }
+
+    fn token_of(text: &str) -> Result<Token, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        Token::read(file.path())
+    }
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let token = token_of("0123456789abcdef\n").unwrap();
+        assert!(token.is_in(&with("Bearer 0123456789abcdef")));
+        assert!(token.is_in(&with("bearer 0123456789abcdef")));
+        for wrong in [
+            "Bearer 0123456789abcdeF",
+            "Bearer 0123456789abcde",
+            "Bearer 0123456789abcdef0",
+            "Bearer ",
+            "Bear",
+            "Basic 0123456789abcdef",
+            "0123456789abcdef",
+            "",
+        ] {
+            assert!(!token.is_in(&with(wrong)), "{wrong:?}");
+        }
+        assert!(!token.is_in(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_file_without_a_good_token_is_refused_and_never_shown() {
+        for bad in [
+            "",
+            "  \n",
+            "short",
+            "two words that are long enough",
+            "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}",
+        ] {
+            let error = token_of(bad).unwrap_err();
+            assert!(error.contains("openssl rand -hex 32"), "{error}");
+            assert!(bad.trim().is_empty() || !error.contains(bad.trim()), "{error}");
+        }
+        assert!(Token::read(Path::new("/nowhere/token")).unwrap_err().contains("/nowhere/token"));
+        assert!(!format!("{:?}", token_of("0123456789abcdef").unwrap()).contains("0123"));
+    }
+}

@@ -1,0 +1,75 @@
+//! Which request gets which answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::api;
+use super::auth::Token;
+use super::error::ApiError;
+use crate::control::state::Control;
+
+/// A request is answered after so long, whatever happens.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// Who watches the process has no token.
+const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
+
+pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(api::metrics))
+        .route("/v1/balancer", get(api::balancer))
+        .route("/v1/listeners", get(api::listeners))
+        .route("/v1/target-groups", get(api::target_groups))
+        .route("/v1/target-groups/{group}/targets", get(api::targets))
+        .route("/v1/shards", get(api::shards))
+        .route("/v1/revisions", get(api::revisions))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))
+        .with_state(control)
+}
+
+/// The token, then the time limit.
+async fn guard(State(token): State<Option<Arc<Token>>>, request: Request, next: Next) -> Response {
+    let is_open = OPEN_PATHS.contains(&request.uri().path());
+    if let Some(token) = token
+        && !is_open
+        && !token.is_in(request.headers())
+    {
+        return ApiError::unauthorized().into_response();
+    }
+    tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.unwrap_or_else(|_| ApiError::timeout().into_response())
+}
+
+/// The process runs and its control thread answers.
+async fn livez() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(control): State<Arc<Control>>) -> Response {
+    let reasons = control.not_ready();
+    if reasons.is_empty() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
+}
+
+async fn not_found() -> ApiError {
+    ApiError::not_found(
+        "there is nothing at this path".to_owned(),
+        "see /v1/balancer, /v1/listeners, /v1/target-groups, \
+         /v1/shards, /v1/revisions, /metrics, /livez, /readyz",
+    )
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::method_not_allowed()
+}

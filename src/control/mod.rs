@@ -1,0 +1,25 @@
+//! The control thread: start, reload, drain, watchdog, and the admin endpoint. Never on the data path.
+//!
+//!     config --load--> Snapshot --bind new addresses--> Order::Apply to every shard --all done--> it is in effect
+//!     signals --> run --> reload | drain
+//!     shards <--ping, report--> shards.rs <-- admin: /metrics /livez /readyz /v1/...
+//!
+//! One thread, one tokio runtime; shards are reached by their mailboxes alone, so nothing that happens here can hold up a
+//! connection. Every wait for a shard has an end: a stuck one is named, the others go on.
+//! Always: snapshots are applied one at a time, and every socket that a snapshot needs is bound before a shard hears of it.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod bind;
+mod error;
+mod host;
+mod notify;
+mod reports;
+mod run;
+mod shards;
+mod state;
+
+pub use bind::BindError;
+pub use error::StartError;
+pub use host::{allowed_cores, ranges};
+pub use run::{DRAIN_DEFAULT, Options, Source, run};

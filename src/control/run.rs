@@ -1,0 +1,291 @@
+//! The life of the process, as control leads it: start, reload on SIGHUP, drain on SIGTERM, end.
+//!
+//!     load --> check host --> admin socket --> shards --> apply --> signals --HUP--> reload --> apply
+//!                                                            `--TERM, INT--> drain --> end
+//!
+//! A start and a reload share `apply`. Signals that come while a reload runs make one further reload, not many.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::interval;
+
+use super::bind::{self, BindError};
+use super::error::StartError;
+use super::shards;
+use super::state::{Control, Origin, Phase};
+use super::{admin, host, notify};
+use crate::config::{self, Errors, Mode, Snapshot};
+use crate::ring::check;
+
+/// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
+pub const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+
+/// What `run` runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the config is from.
+    pub source: Source,
+    /// How long a stop waits for connections.
+    pub drain: Duration,
+    /// Printed on stdout once it serves; empty for nothing.
+    pub greeting: String,
+}
+
+/// Where a config is from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, read again at each reload.
+    File(PathBuf),
+    /// The demo's own.
+    Demo(&'static str),
+}
+
+impl Source {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self) -> Result<Snapshot, Errors> {
+        match self {
+            Source::File(path) => config::load(path),
+            Source::Demo(text) => config::parse("demo", text, Mode::Demo),
+        }
+    }
+}
+
+/// Runs a balancer until it is told to stop.
+///
+/// # Errors
+/// It did not come to serve.
+pub fn run(options: &Options) -> Result<(), StartError> {
+    let started_at = SystemTime::now();
+    let snapshot = options.source.load()?;
+    let cores = host::resolve_cores(&snapshot.cores, &host::allowed_cores()).map_err(StartError::Cores)?;
+    let failed: Vec<_> = check::host().into_iter().filter(|finding| finding.level == check::Level::Fail).collect();
+    if !failed.is_empty() {
+        return Err(StartError::Host(failed));
+    }
+    if let Err(error) = check::raise_limits() {
+        tracing::warn!("the limits of descriptors and locked memory stay as they are: {error}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(options, snapshot, &cores, started_at));
+    // A config that is still being read is nobody's any more.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(
+    options: &Options,
+    snapshot: Snapshot,
+    cores: &[usize],
+    started_at: SystemTime,
+) -> Result<(), StartError> {
+    let mut signals = Signals::new()?;
+    let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
+    let empty = Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
+    let empty = Arc::new(empty);
+    bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
+    let connections_max = host::connections_max(check::descriptors_max()?, cores.len(), &snapshot);
+    let shards = shards::start(cores, connections_max, &empty).await?;
+    let control = Control::new(shards, empty, started_at);
+    let _watching = shards::watch(&control.shards);
+    let _admin = tokio::spawn(door.serve(Arc::clone(&control)));
+
+    match apply(&control, snapshot, Origin::Start).await {
+        Ok(()) => {}
+        Err(NotApplied::Bind(errors)) => return Err(StartError::Bind(errors)),
+        Err(NotApplied::Unconfirmed(ids)) => {
+            let ids = host::ranges(&ids);
+            return Err(StartError::Shard(format!("no answer from shards {ids}; weir doctor looks at what they need")));
+        }
+    }
+    control.state().phase = Phase::Serving;
+    announce(&control, options, connections_max);
+
+    serve_until_stopped(&control, options, &mut signals).await;
+    drain(&control, options.drain, &mut signals).await;
+    shards::end(&control.shards);
+    Ok(())
+}
+
+fn announce(control: &Control, options: &Options, connections_max: usize) {
+    let snapshot = Arc::clone(&control.state().snapshot);
+    let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
+    tracing::info!(
+        balancer = &*snapshot.balancer.name,
+        listeners = snapshot.listeners.len(),
+        target_groups = snapshot.groups.len(),
+        cores = host::ranges(&cores),
+        connections_max = connections_max * cores.len(),
+        "serving"
+    );
+    if !options.greeting.is_empty() {
+        println!("{}", options.greeting);
+    }
+    notify::ready();
+}
+
+/// Returns when a signal says stop.
+async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals: &mut Signals) {
+    // Without a watchdog the interval is never polled.
+    let watchdog = notify::watchdog_interval();
+    let mut alive = interval(watchdog.unwrap_or(Duration::MAX / 4));
+    loop {
+        tokio::select! {
+            asked = signals.next() => match asked {
+                Asked::Reload => reload(control, &options.source).await,
+                Asked::Stop => return,
+            },
+            _ = alive.tick(), if watchdog.is_some() => {
+                if control.not_ready().is_empty() {
+                    notify::alive();
+                }
+            }
+        }
+    }
+}
+
+/// Why a snapshot is not in effect everywhere.
+enum NotApplied {
+    /// Addresses cannot be bound: nothing changed.
+    Bind(Vec<BindError>),
+    /// These shards have not answered: they take it when they come round.
+    Unconfirmed(Vec<usize>),
+}
+
+/// Brings a snapshot into effect: every new address is bound before any shard hears of it.
+async fn apply(control: &Control, new: Snapshot, origin: Origin) -> Result<(), NotApplied> {
+    let old = Arc::clone(&control.state().snapshot);
+    let new = Arc::new(Snapshot { revision: old.revision + 1, ..new });
+    let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
+    let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
+    let missing = shards::apply(&control.shards, &new, sockets).await;
+    let now = SystemTime::now();
+    let mut state = control.state();
+    state.took_effect(&new, origin, now);
+    if !missing.is_empty() {
+        return Err(NotApplied::Unconfirmed(missing));
+    }
+    state.reloads.last_success = Some(now);
+    Ok(())
+}
+
+async fn reload(control: &Arc<Control>, source: &Source) {
+    notify::reloading();
+    let reloaded = try_reload(control, source).await;
+    let mut state = control.state();
+    if reloaded {
+        state.reloads.succeeded += 1;
+        tracing::info!(revision = state.snapshot.revision, "config reloaded");
+    } else {
+        state.reloads.failed += 1;
+    }
+    drop(state);
+    notify::ready();
+}
+
+/// Whether the config of now is in effect on every shard. Each reason why not is a line of the log.
+async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
+    let source = source.clone();
+    // A large file takes a while; requests and signals go on.
+    let new = match tokio::task::spawn_blocking(move || source.load()).await {
+        Ok(Ok(new)) => new,
+        Ok(Err(errors)) => {
+            errors.to_string().lines().for_each(|line| tracing::error!("{line}"));
+            tracing::error!("config not reloaded: nothing changed");
+            return false;
+        }
+        Err(error) => {
+            tracing::error!("config not reloaded: {error}: nothing changed");
+            return false;
+        }
+    };
+    let new = keep_what_is_read_at_start(control, new);
+    match apply(control, new, Origin::Reload).await {
+        Ok(()) => true,
+        Err(NotApplied::Bind(errors)) => {
+            for error in &errors {
+                tracing::error!("{error}");
+            }
+            tracing::error!("config not reloaded: nothing changed");
+            false
+        }
+        Err(NotApplied::Unconfirmed(ids)) => {
+            tracing::error!("config reloaded, but shards {} have not taken it yet: no answer", host::ranges(&ids));
+            false
+        }
+    }
+}
+
+/// `[shards]` and `[admin]` stay as they were at start, and a snapshot says what is, not what is wished for.
+fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
+    let old = Arc::clone(&control.state().snapshot);
+    for (table, changed) in [("shards", new.cores != old.cores), ("admin", new.admin != old.admin)] {
+        if changed {
+            tracing::warn!("[{table}] changed and is read at start only: restart weir to apply it");
+        }
+    }
+    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), ..new }
+}
+
+/// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.
+async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
+    control.state().phase = Phase::Draining;
+    notify::stopping(limit);
+    tracing::info!(limit_seconds = limit.as_secs(), "draining: no new connections; a second signal stops at once");
+    let drained = shards::drain(&control.shards, limit);
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            reset = &mut drained => {
+                if reset == 0 {
+                    tracing::info!("drained");
+                } else {
+                    tracing::warn!(connections = reset, "drain deadline is over: these connections were reset");
+                }
+                return;
+            }
+            asked = signals.next() => match asked {
+                Asked::Reload => tracing::warn!("not reloading: weir is draining"),
+                Asked::Stop => {
+                    tracing::warn!("second signal: stopping at once");
+                    return;
+                }
+            },
+        }
+    }
+}
+
+/// What a signal means.
+enum Asked {
+    Reload,
+    Stop,
+}
+
+struct Signals {
+    reload: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Signals {
+            reload: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.reload.recv() => Asked::Reload,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+        }
+    }
+}

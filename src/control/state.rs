@@ -1,0 +1,141 @@
+//! What control knows of itself: the snapshot in effect, how it came, and whether it starts, serves or drains.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::reports::Reporter;
+use super::shards::{Life, Shards};
+use crate::config::Snapshot;
+
+/// How many revisions are kept for the operator to look at.
+const REVISIONS_MAX: usize = 100;
+
+/// Shared by the control loop and the admin endpoint's requests.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) started_at: SystemTime,
+    pub(super) shards: Shards,
+    pub(super) reporter: Reporter,
+    state: Mutex<State>,
+}
+
+/// What changes as it runs.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// The oldest first.
+    pub(super) revisions: VecDeque<Revision>,
+    pub(super) reloads: Reloads,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Serving,
+    Draining,
+}
+
+/// A change that took effect.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Revision {
+    pub(super) number: u64,
+    pub(super) applied_at: SystemTime,
+    pub(super) origin: Origin,
+}
+
+/// What a revision came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Start,
+    Reload,
+}
+
+impl Origin {
+    /// As the API writes it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Origin::Start => "start",
+            Origin::Reload => "reload",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reloads {
+    pub(super) succeeded: u64,
+    pub(super) failed: u64,
+    /// The start counts too.
+    pub(super) last_success: Option<SystemTime>,
+}
+
+impl Control {
+    pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, started_at: SystemTime) -> Arc<Self> {
+        let state =
+            State { phase: Phase::Starting, snapshot: empty, revisions: VecDeque::new(), reloads: Reloads::default() };
+        Arc::new(Control { started_at, reporter: Reporter::new(&shards), shards, state: Mutex::new(state) })
+    }
+
+    /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why new connections should go elsewhere; empty when ready.
+    pub(super) fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        match self.state().phase {
+            Phase::Starting => {
+                reasons.push("starting: the first snapshot is not in effect on every shard yet".to_owned());
+            }
+            Phase::Serving => {}
+            Phase::Draining => reasons.push("draining: weir was asked to stop".to_owned()),
+        }
+        for shard in &self.shards {
+            let pulse = shard.pulse();
+            match pulse.life {
+                Life::Answering => {}
+                Life::Stuck => reasons.push(format!(
+                    "shard {} on core {} is stuck: no answer for {} s",
+                    shard.id,
+                    shard.core,
+                    pulse.answered_at.elapsed().as_secs()
+                )),
+                Life::Ended => reasons.push(format!("shard {} on core {} has ended", shard.id, shard.core)),
+            }
+        }
+        reasons
+    }
+}
+
+impl State {
+    /// `snapshot` is in effect.
+    pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, origin: Origin, now: SystemTime) {
+        self.snapshot = Arc::clone(snapshot);
+        if self.revisions.len() == REVISIONS_MAX {
+            self.revisions.pop_front();
+        }
+        self.revisions.push_back(Revision { number: snapshot.revision, applied_at: now, origin });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[test]
+    fn only_the_latest_revisions_are_kept() {
+        let empty = Arc::new(parse("t", "", Mode::Run).unwrap());
+        let control = Control::new(Vec::new(), Arc::clone(&empty), SystemTime::now());
+        let mut state = control.state();
+        for revision in 1..=250 {
+            let snapshot = Arc::new(Snapshot { revision, ..Snapshot::clone(&empty) });
+            state.took_effect(&snapshot, Origin::Reload, SystemTime::now());
+        }
+        let numbers: Vec<u64> = state.revisions.iter().map(|revision| revision.number).collect();
+        assert_eq!(numbers, (151..=250).collect::<Vec<_>>());
+        assert_eq!(state.snapshot.revision, 250);
+    }
+}

@@ -1,0 +1,88 @@
+//! One scrape: everything that is known, as families of names.rs.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::names::{self, Metric};
+use super::process::Process;
+use super::text::{Number, Text};
+use super::{listeners, shards, targets};
+use crate::shard::ShardReport;
+
+/// What a scrape is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Scrape {
+    /// What each shard says, or said last.
+    pub reports: Arc<Vec<Arc<ShardReport>>>,
+    /// Whether each shard answers.
+    pub heartbeats: Vec<Heartbeat>,
+    /// Revision of the config in effect.
+    pub revision: u64,
+    /// Reloads that took effect.
+    pub reloads_succeeded: u64,
+    /// Reloads that did not.
+    pub reloads_failed: u64,
+    /// When a config last took effect.
+    pub last_success: Option<SystemTime>,
+    /// The process was asked to stop.
+    pub draining: bool,
+    /// The process.
+    pub process: Process,
+}
+
+/// Whether a shard answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    /// Its number.
+    pub shard: usize,
+    /// It does not.
+    pub stuck: bool,
+    /// Since its last answer.
+    pub age: Duration,
+}
+
+impl Scrape {
+    /// The text that /metrics answers with.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = Text::default();
+        listeners::write(&mut text, &self.reports);
+        targets::write(&mut text, &self.reports);
+        shards::write(&mut text, &self.heartbeats, &self.reports);
+        self.control(&mut text);
+        self.process(&mut text);
+        text.into_string()
+    }
+
+    fn control(&self, text: &mut Text) {
+        text.family(&names::CONFIG_REVISION, |family| family.sample(&[], self.revision));
+        text.family(&names::CONFIG_RELOAD, |family| {
+            family.sample(&["success"], self.reloads_succeeded);
+            family.sample(&["failure"], self.reloads_failed);
+        });
+        optional(text, &names::CONFIG_LAST_SUCCESS, self.last_success.map(unix_seconds));
+        text.family(&names::DRAINING, |family| family.sample(&[], self.draining));
+        text.family(&names::BUILD_INFO, |family| family.sample(&[env!("CARGO_PKG_VERSION")], true));
+    }
+
+    fn process(&self, text: &mut Text) {
+        let process = &self.process;
+        optional(text, &names::PROCESS_CPU, process.cpu_seconds);
+        optional(text, &names::PROCESS_OPEN_FDS, process.descriptors);
+        optional(text, &names::PROCESS_MAX_FDS, process.descriptors_max);
+        optional(text, &names::PROCESS_RESIDENT, process.resident_bytes);
+        optional(text, &names::PROCESS_VIRTUAL, process.virtual_bytes);
+        optional(text, &names::PROCESS_THREADS, process.threads);
+        optional(text, &names::PROCESS_START, process.started_at.map(unix_seconds));
+    }
+}
+
+fn optional(text: &mut Text, metric: &'static Metric, value: Option<impl Into<Number>>) {
+    if let Some(value) = value {
+        text.family(metric, |family| family.sample(&[], value));
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -1,0 +1,166 @@
+//! A scrape of made-up reports, read back line by line.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use hdrhistogram::Histogram;
+
+use super::{Heartbeat, Process, Scrape, names, worst_state};
+use crate::config::{Protocol, TargetKind};
+use crate::health::{Failure, State};
+use crate::ring::RingCounts;
+use crate::shard::{
+    CheckCounts, CloseReason, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport,
+};
+
+#[test]
+fn listeners_are_summed_over_shards() {
+    let samples = samples(&scrape_of_two_shards());
+    let web = "{listener=\"web\",protocol=\"tcp\"}";
+    assert_eq!(samples[&format!("weir_connections_accepted_total{web}")], "10");
+    assert_eq!(samples[&format!("weir_listener_client_bytes_total{web}")], "18446744073709551000");
+    assert_eq!(samples[&format!("weir_listener_bound{web}")], "0", "one shard does not accept");
+    assert_eq!(
+        samples["weir_connections_closed_total{listener=\"web\",protocol=\"tcp\",reason=\"idle_timeout\"}"],
+        "4"
+    );
+    assert_eq!(samples[&format!("weir_connect_duration_seconds_count{web}")], "2");
+    assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0005\"}"], "2");
+    assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0001\"}"], "0");
+}
+
+#[test]
+fn each_shard_says_how_it_sees_a_target() {
+    let samples = samples(&scrape_of_two_shards());
+    assert_eq!(samples["weir_target_healthy{target_group=\"app\",target=\"10.0.0.1:80\",shard=\"0\"}"], "1");
+    assert_eq!(samples["weir_target_healthy{target_group=\"app\",target=\"10.0.0.1:80\",shard=\"1\"}"], "0");
+    assert_eq!(samples["weir_target_group_targets{target_group=\"app\",state=\"unhealthy\"}"], "1");
+    assert_eq!(samples["weir_target_group_targets{target_group=\"app\",state=\"healthy\"}"], "0");
+}
+
+#[test]
+fn connect_failures_are_summed_by_cause() {
+    let samples = samples(&scrape_of_two_shards());
+    let failures = |cause| {
+        samples
+            .get(&format!(
+                "weir_target_connect_failures_total{{target_group=\"app\",target=\"10.0.0.1:80\",reason=\"{cause}\"}}"
+            ))
+            .map(String::as_str)
+    };
+    assert_eq!(failures("refused"), Some("6"));
+    assert_eq!(failures("timeout"), None);
+}
+
+#[test]
+fn r_h4_the_true_rate_of_checks_is_shown() {
+    let samples = samples(&scrape_of_two_shards());
+    assert_eq!(samples["weir_target_group_checks_per_second{target_group=\"app\"}"], "4", "2 shards, every 500 ms");
+}
+
+#[test]
+fn a_stuck_shard_is_named_and_its_age_told() {
+    let samples = samples(&scrape_of_two_shards());
+    assert_eq!(samples["weir_shard_stuck{shard=\"0\"}"], "0");
+    assert_eq!(samples["weir_shard_stuck{shard=\"1\"}"], "1");
+    assert_eq!(samples["weir_shard_answer_age_seconds{shard=\"1\"}"], "4.5");
+}
+
+#[test]
+fn every_metric_is_in_a_full_scrape() {
+    let text = scrape_of_two_shards().to_text();
+    for metric in names::ALL {
+        let heads = text.matches(&format!("# TYPE {} {}\n", metric.name, metric.kind.as_str())).count();
+        assert_eq!(heads, 1, "{}", metric.name);
+    }
+}
+
+#[test]
+fn no_series_comes_twice() {
+    let text = scrape_of_two_shards().to_text();
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(samples(&scrape_of_two_shards()).len(), lines);
+}
+
+#[test]
+fn the_worst_state_stands_for_all_shards() {
+    let of = |states: &[State]| worst_state(states.iter().copied());
+    assert_eq!(of(&[State::Healthy, State::Healthy]), Some(State::Healthy));
+    assert_eq!(of(&[State::Healthy, State::Initial]), Some(State::Initial));
+    assert_eq!(of(&[State::Initial, State::Unhealthy, State::Healthy]), Some(State::Unhealthy));
+    assert_eq!(of(&[]), None);
+}
+
+/// Series to value.
+fn samples(scrape: &Scrape) -> HashMap<String, String> {
+    let text = scrape.to_text();
+    let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    samples.map(|(series, value)| (series.to_owned(), value.to_owned())).collect()
+}
+
+fn scrape_of_two_shards() -> Scrape {
+    let stuck_age = Duration::from_millis(4500);
+    Scrape {
+        reports: Arc::new(vec![
+            Arc::new(report(0, 7, State::Healthy, 18_446_744_073_709_550_999)),
+            Arc::new(report(1, 3, State::Unhealthy, 1)),
+        ]),
+        heartbeats: vec![
+            Heartbeat { shard: 0, stuck: false, age: Duration::from_millis(10) },
+            Heartbeat { shard: 1, stuck: true, age: stuck_age },
+        ],
+        revision: 3,
+        last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
+        process: Process::now(SystemTime::UNIX_EPOCH),
+        ..Scrape::default()
+    }
+}
+
+fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> ShardReport {
+    ShardReport {
+        shard,
+        core: shard,
+        revision: 3,
+        draining: false,
+        connections: 1,
+        connections_max: 100,
+        ring: RingCounts::default(),
+        listeners: vec![listener(accepted, client_bytes, shard == 0)],
+        groups: vec![GroupReport { name: "app".into(), failing_open: false, targets: vec![target(state)] }],
+    }
+}
+
+fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
+    let mut connect_us = Histogram::new_with_bounds(1, 1_000_000, 2).unwrap();
+    connect_us.record(400).unwrap();
+    let mut counts = ListenerCounts { accepted, client_bytes, ..ListenerCounts::default() };
+    counts.closed[CloseReason::IdleTimeout as usize] = 2;
+    ListenerReport {
+        name: "web".into(),
+        protocol: Protocol::Tcp,
+        address: SocketAddr::from(([127, 0, 0, 1], 80)),
+        bound,
+        counts,
+        first_byte_us: connect_us.clone(),
+        duration_us: connect_us.clone(),
+        connect_us,
+    }
+}
+
+fn target(state: State) -> TargetReport {
+    TargetReport {
+        address: SocketAddr::from(([10, 0, 0, 1], 80)),
+        label: "10.0.0.1:80".into(),
+        kind: TargetKind::Cvm,
+        weight: 10,
+        state,
+        reason: None,
+        since: SystemTime::UNIX_EPOCH,
+        last_check: None,
+        check_interval: Some(Duration::from_millis(500)),
+        counts: TargetCounts { connect_failures: vec![(Failure::Refused, 3)], ..TargetCounts::default() },
+        checks: CheckCounts::default(),
+    }
+}
