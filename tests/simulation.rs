@@ -92,10 +92,16 @@ struct Actor {
     finished: bool,
     /// Resets once so many steps have passed.
     resets_at: Option<usize>,
-    /// How it stood when it was reset: it had finished, and had seen our end.
-    reset: Option<(bool, bool)>,
+    /// How it stood when it reset.
+    reset: Option<AtReset>,
     stalled_until: usize,
     stall_chance: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AtReset {
+    finished: bool,
+    got: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -176,7 +182,7 @@ impl Actor {
                 self.finished = true;
             }
             Action::Reset(_) => {
-                self.reset = Some((self.finished, self.far.sees() == Seen::End));
+                self.reset = Some(AtReset { finished: self.finished, got: self.far.delivered().len() });
                 self.far.reset();
             }
             Action::Poll => {}
@@ -229,11 +235,11 @@ fn run(seed: u64) -> Outcome {
     for (actor, moved) in actors.iter().zip(&moved) {
         assert_eq!(moved.get(), actor.far.handed_out(), "{:?}: bytes counted and bytes received differ", actor.side);
     }
+    drop((client, target));
     match &result {
         Ok(()) => check_completed(&actors),
         Err(fault) => check_fault(&actors, fault),
     }
-    drop((client, target));
     assert_eq!(pool.counts().leased, 0, "buffers leaked");
     let resets = actors.iter().filter(|actor| actor.reset.is_some()).count();
     Outcome { fault: result.is_err(), resets, held_max }
@@ -324,7 +330,8 @@ fn check_completed(actors: &[Actor; 2]) {
         assert!(*actor.far.delivered() == other.sends, "{:?} did not get what was sent", actor.side);
         assert!(actor.finished && actor.far.sees() == Seen::End, "{:?} was not told of the end", actor.side);
         assert_eq!(actor.far.handed_out(), actor.sends.len());
-        let too_late = actor.reset.is_none_or(|before| before == (true, true));
+        let all = AtReset { finished: true, got: other.sends.len() };
+        let too_late = actor.reset.is_none_or(|reset| reset == all);
         assert!(too_late, "the reset of {:?} was hidden: {}", actor.side, describe(actor));
     }
 }

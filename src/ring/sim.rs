@@ -14,7 +14,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -110,21 +109,24 @@ pub fn connection(pool: &Rc<Pool>) -> (SimStream, Far) {
 }
 
 impl Stream for SimStream {
-    async fn recv(&self) -> io::Result<Option<Buf>> {
-        poll_fn(|context| self.shared.borrow_mut().poll_receive(context)).await
+    fn poll_recv(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
+        self.shared.borrow_mut().poll_receive(context)
     }
 
-    async fn send(&self, buf: Buf) -> io::Result<()> {
-        let mut buf = Some(buf);
-        poll_fn(|context| self.shared.borrow_mut().poll_send(&mut buf, context)).await
+    fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.borrow_mut().poll_send(buf, context)
     }
 
-    async fn shutdown(&self) -> io::Result<()> {
-        poll_fn(|context| self.shared.borrow_mut().poll_flush(context)).await?;
+    fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared.borrow_mut().poll_flush(context)
+    }
+
+    fn finish_sending(&self) -> io::Result<()> {
         let connection = &mut *self.shared.borrow_mut();
         if connection.reset != Reset::No {
             return Err(io::Error::from_raw_os_error(libc::ENOTCONN));
         }
+        assert!(connection.send.queue.is_empty(), "the end is sent ahead of what is still queued");
         connection.send.shut = true;
         Ok(())
     }
@@ -141,6 +143,7 @@ impl Drop for SimStream {
         // A close with bytes unread is a reset (RFC 2525 2.17).
         connection.abort |= !connection.receive.wire.is_empty() || !connection.receive.queue.is_empty();
         connection.receive.queue.clear();
+        // Lost, as with `TcpStream`.
         connection.send.queue.clear();
     }
 }

@@ -1,5 +1,6 @@
 //! The mailbox's bell: rung by another thread, heard by a shard that sleeps in its ring.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -67,5 +68,5 @@ fn a_sleeping_shard_wakes_at_the_bell_and_not_at_its_tick() {
 }
 
 async fn heard(ring: &Ring, event: &Event) {
-    ring.timeout(PATIENCE, event.wait()).await.expect("the bell was rung, but not heard");
+    ring.timeout(PATIENCE, pin!(event.wait())).await.expect("the bell was rung, but not heard");
 }

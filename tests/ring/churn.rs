@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -49,13 +50,14 @@ async fn come_and_go(ring: Ring, address: SocketAddr, clients: Tasks) {
     while clients.0.get() > 0 {
         let (listener, _) = listener_at(&ring, address).expect("the port is still free");
         for _ in 0..dice.usize(..400) {
-            let Ok(Ok(socket)) = ring.timeout(TICK, listener.accept()).await else { break };
+            let Ok(Ok(socket)) = ring.timeout(TICK, pin!(listener.accept())).await else { break };
             options::reset(socket);
         }
         if dice.bool() {
-            listener.take_backlog().into_iter().for_each(options::reset);
+            listener.close().await.into_iter().for_each(options::reset);
+        } else {
+            drop(listener);
         }
-        drop(listener);
         ring.sleep(Duration::from_millis(dice.u64(..5))).await;
     }
 }

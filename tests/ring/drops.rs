@@ -32,9 +32,9 @@ fn futures_dropped_at_any_moment_leave_nothing_behind() {
 async fn serve_for_as_long(ring: Ring, listener: TcpListener, servers: Tasks, clients: Tasks) {
     let mut dice = fastrand::Rng::with_seed(u64::MAX);
     loop {
-        match ring.timeout(TICK, listener.accept()).await {
+        match ring.timeout(TICK, pin!(listener.accept())).await {
             Ok(socket) => {
-                let stream = TcpStream::new(&ring, socket.expect("accepted")).expect("registered");
+                let stream = TcpStream::new(&ring, socket.expect("accepted"));
                 let dice = dice.fork();
                 let ring = ring.clone();
                 servers.spawn(&ring.clone(), async move { mistreat(&ring, stream, dice).await });

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use glommio::{LocalExecutorBuilder, Placement};
@@ -32,7 +33,7 @@ fn a_target_with_a_full_backlog_runs_into_the_timeout_and_nothing_is_left() {
         let address = full.local_addr().expect("bound").as_socket().expect("an address");
         let mut waiting = Vec::new();
         let late = loop {
-            match ring.timeout(10 * TICK, connect(&ring, address)).await {
+            match ring.timeout(10 * TICK, pin!(connect(&ring, address))).await {
                 Ok(connected) => waiting.push(connected.expect("connected")),
                 Err(late) => break late,
             }
@@ -59,7 +60,7 @@ fn with_no_descriptor_left_connections_wait_and_are_accepted_later() {
         }
         drop((all, null));
         for _ in &clients {
-            drop(ring.timeout(PATIENCE, listener.accept()).await.expect("not lost").expect("accepted"));
+            drop(ring.timeout(PATIENCE, pin!(listener.accept())).await.expect("not lost").expect("accepted"));
         }
         drop((listener, clients));
         before.again(&ring).await;
@@ -67,26 +68,45 @@ fn with_no_descriptor_left_connections_wait_and_are_accepted_later() {
 }
 
 #[test]
-fn what_was_accepted_but_not_taken_is_in_the_backlog_or_closed() {
+fn a_listener_that_closes_hands_over_what_was_complete_and_is_gone() {
     on_ring(|ring| async move {
         let before = Before::now();
         let (listener, address) = listener(&ring);
-        let first = connect(&ring, address).await.expect("connected");
-        drop(listener.accept().await.expect("accepted"));
-        let mut others = Vec::new();
+        let mut clients = vec![connect(&ring, address).await.expect("connected")];
+        let mut servers = vec![listener.accept().await.expect("accepted")];
         for _ in 0..3 {
-            others.push(connect(&ring, address).await.expect("connected"));
+            clients.push(connect(&ring, address).await.expect("connected"));
         }
-        let backlog = listener.take_backlog();
-        assert_eq!(backlog.len(), 3);
-        drop(backlog);
-        others.push(connect(&ring, address).await.expect("connected"));
+        servers.extend(listener.close().await);
+        assert_eq!(servers.len(), clients.len(), "a connection was lost");
+        let error = connect(&ring, address).await.err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        for (client, server) in clients.iter().zip(servers) {
+            let server = weir::ring::TcpStream::new(&ring, server);
+            server.send(super::buffer(&ring, b"served")).await.expect("sent");
+            server.shutdown().await.expect("finished");
+            assert_eq!(super::read_to_end(client).await.expect("no error"), b"served");
+        }
+        drop(clients);
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn a_listener_that_is_dropped_closes_what_it_accepted() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (listener, address) = listener(&ring);
+        begin(listener.accept()).await;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(connect(&ring, address).await.expect("connected"));
+        }
         drop(listener);
-        for stream in others {
-            let end = ring.timeout(PATIENCE, stream.recv()).await.expect("closed");
+        for client in clients {
+            let end = ring.timeout(PATIENCE, pin!(client.recv())).await.expect("closed");
             assert!(end.as_ref().is_ok_and(Option::is_none) || end.is_err(), "{end:?}");
         }
-        drop(first);
         before.again(&ring).await;
     });
 }
@@ -101,7 +121,7 @@ fn a_ring_that_ends_with_operations_in_flight_closes_everything() {
         let (listener, address) = listener(&ring);
         let peer = std::net::TcpStream::connect(address).expect("connected");
         let blocking = std::net::TcpStream::connect(address).expect("connected");
-        let stream = weir::ring::TcpStream::new(&ring, blocking.into()).expect("registered");
+        let stream = weir::ring::TcpStream::new(&ring, blocking.into());
         let bell = Bell::new().expect("a descriptor");
         let event = Event::new(&ring, &bell);
         begin(listener.accept()).await;
@@ -144,6 +164,6 @@ fn a_slot_is_free_only_after_its_last_completion_and_strays_never_come() {
         }
         drop(listener);
         before.again(&ring).await;
-        let _ = ring.timeout(Duration::ZERO, ring.sleep(TICK)).await;
+        let _ = ring.timeout(Duration::ZERO, pin!(ring.sleep(TICK))).await;
     });
 }

@@ -72,7 +72,7 @@ async fn connect(ring: &Ring, address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 async fn accept(ring: &Ring, listener: &TcpListener) -> TcpStream {
-    TcpStream::new(ring, listener.accept().await.expect("a connection")).expect("registered")
+    TcpStream::new(ring, listener.accept().await.expect("a connection"))
 }
 
 /// Both ends of a connection of this ring.

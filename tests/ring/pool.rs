@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream as Blocking};
+use std::pin::pin;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 
@@ -51,7 +52,7 @@ async fn hold_then_verify(ring: Ring, stream: TcpStream, holding: Rc<Cell<bool>>
     let mut bytes = Vec::new();
     loop {
         // The receive that is given up at each tick must not take bytes with it.
-        match ring.timeout(TICK, stream.recv()).await {
+        match ring.timeout(TICK, pin!(stream.recv())).await {
             Ok(received) => match received.expect("no error") {
                 Some(buf) => held.push(buf),
                 None => break,
@@ -121,7 +122,7 @@ fn a_reader_that_stalls_takes_no_more_when_buffers_come_back() {
         }
         std::thread::sleep(30 * TICK);
         for stream in &streams {
-            drop(ring.timeout(TICK, stream.recv()).await);
+            drop(ring.timeout(TICK, pin!(stream.recv())).await);
         }
         until(&ring, "the pool is dry", || ring.counts().buffers.ran_out > 0).await;
         ring.sleep(2 * TICK).await;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener as BlockingListener, TcpStream as Blocking};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -155,7 +156,7 @@ fn a_reset_of_one_side_reaches_the_other_as_a_reset() {
             assert_eq!(&hears.recv().await.expect("no error").expect("bytes")[..], b"last words");
             resets.abort();
             drop(resets);
-            let end = ring.timeout(Duration::from_secs(5), hears.recv()).await.expect("heard of it");
+            let end = ring.timeout(Duration::from_secs(5), pin!(hears.recv())).await.expect("heard of it");
             assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
             let fault = result.take().expect("the relay ended").expect_err("a fault");
             assert_eq!((fault.side, fault.error.kind()), (side, ErrorKind::ConnectionReset));

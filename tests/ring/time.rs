@@ -1,5 +1,6 @@
 //! Deadlines: never early, gone when cancelled.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use weir::ring::{Elapsed, TICK};
@@ -40,12 +41,12 @@ fn what_is_in_time_or_given_up_leaves_no_deadline() {
     on_ring(|ring| async move {
         let before = Before::now();
         for _ in 0..1_000 {
-            assert_eq!(ring.timeout(Duration::from_secs(3600), async { 7 }).await, Ok(7));
+            assert_eq!(ring.timeout(Duration::from_secs(3600), pin!(async { 7 })).await, Ok(7));
         }
-        let late = ring.timeout(TICK, ring.sleep(Duration::from_secs(3600))).await;
+        let late = ring.timeout(TICK, pin!(ring.sleep(Duration::from_secs(3600)))).await;
         assert_eq!(late, Err(Elapsed));
         let mut moved = ring.sleep(Duration::from_secs(3600));
-        assert_eq!(ring.timeout(TICK, &mut moved).await, Err(Elapsed));
+        assert_eq!(ring.timeout(TICK, pin!(&mut moved)).await, Err(Elapsed));
         assert_eq!(ring.counts().timers, 1);
         moved.reset(ring.now());
         moved.await;
