@@ -1,10 +1,7 @@
-//! The binary: a thread's allocator that scales, then the command line.
+//! The binary. All of it is in the library.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     weir::cli::main()

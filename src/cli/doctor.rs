@@ -8,7 +8,7 @@ use crate::ring::check::{self, Finding, Level};
 pub(super) fn doctor() -> Result<(), String> {
     let mut findings = check::host();
     findings.push(cores());
-    findings.extend(SETTINGS.iter().map(Setting::look));
+    findings.extend(settings(SYSCTL).map(|setting| setting.look()));
     findings.push(local_ports());
     findings.extend(network_queues());
     for finding in &findings {
@@ -39,30 +39,29 @@ fn cores() -> Finding {
     }
 }
 
+/// Our sysctl file: `key = value` lines, each below a comment that says why.
+const SYSCTL: &str = include_str!("../../tuning/90-weir.conf");
+
 /// A number under /proc/sys that should not be too small.
-struct Setting {
-    key: &'static str,
+struct Setting<'a> {
+    key: &'a str,
     good_from: u64,
-    why: &'static str,
+    why: &'a str,
 }
 
-const SETTINGS: &[Setting] = &[
-    Setting { key: "net.core.somaxconn", good_from: 4096, why: "it bounds the accept queue of each listening socket" },
-    Setting {
-        key: "net.ipv4.tcp_max_syn_backlog",
-        good_from: 4096,
-        why: "handshakes beyond it are dropped or answered by cookies",
-    },
-    Setting {
-        key: "net.core.netdev_max_backlog",
-        good_from: 4096,
-        why: "packets beyond it are dropped before a core takes them",
-    },
-    Setting { key: "fs.file-max", good_from: 1 << 20, why: "it bounds the descriptors of the whole host" },
-    Setting { key: "fs.nr_open", good_from: 1 << 20, why: "it bounds LimitNOFILE" },
-];
+/// What the sysctl file says, but for the port range, which is not one number.
+fn settings(file: &str) -> impl Iterator<Item = Setting<'_>> {
+    file.lines().zip(file.lines().skip(1)).filter_map(|(why, line)| {
+        let (key, value) = line.split_once('=')?;
+        Some(Setting {
+            key: key.trim(),
+            good_from: value.trim().parse().ok()?,
+            why: why.trim_start_matches(['#', ' ']),
+        })
+    })
+}
 
-impl Setting {
+impl Setting<'_> {
     fn look(&self) -> Finding {
         let path = format!("/proc/sys/{}", self.key.replace('.', "/"));
         self.judge(fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()))
@@ -75,7 +74,7 @@ impl Setting {
             Some(value) if value >= *good_from => Finding::good(format!("{key} = {value}")),
             Some(value) => Finding::warn(
                 format!("{key} = {value}: {why}"),
-                format!("sysctl -w {key}={good_from}, and in /etc/sysctl.d to keep it"),
+                format!("sysctl -w {key}={good_from}, and tuning/90-weir.conf in /etc/sysctl.d to keep it"),
             ),
         }
     }
@@ -139,12 +138,21 @@ mod tests {
 
     #[test]
     fn a_small_setting_is_named_with_the_command_that_mends_it() {
-        let setting = &SETTINGS[0];
+        let setting = settings(SYSCTL).next().expect("the file has settings");
         let finding = setting.judge(Some(128));
         assert_eq!(finding.level, Level::Warn);
         assert!(finding.to_string().contains("sysctl -w net.core.somaxconn=4096"), "{finding}");
         assert_eq!(setting.judge(Some(4096)).level, Level::Good);
         assert_eq!(setting.judge(None).level, Level::Warn);
+    }
+
+    #[test]
+    fn every_setting_of_the_sysctl_file_says_why() {
+        let all: Vec<Setting> = settings(SYSCTL).collect();
+        assert_eq!(all.len(), 5, "all but the port range");
+        assert!(all.iter().all(|setting| setting.why.len() > 10 && setting.key.contains('.')));
+        let numbers = SYSCTL.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
+        assert_eq!(numbers, all.len() + 1);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::shards::{Handle, Shards};
+use super::shards::{Handle, Life, Shards};
 use crate::shard::ShardReport;
 
 /// A round answers everyone who asks within so long after it: clients of the admin endpoint must not keep the shards busy.
@@ -79,6 +79,8 @@ impl Reporting {
 
     async fn wait(&mut self, deadline: Instant) {
         let Some(owed) = &mut self.owed else { return };
+        // A shard that is known to be stuck is not waited for: only what it has answered by now counts.
+        let deadline = if self.shard.pulse().life == Life::Answering { deadline } else { Instant::now() };
         let Ok(answer) = timeout_at(deadline, owed).await else { return };
         self.owed = None;
         if let Ok(report) = answer {

@@ -99,9 +99,8 @@ async fn serve(
         Ok(()) => {}
         Err(NotApplied::Bind(errors)) => return Err(StartError::Bind(errors)),
         Err(NotApplied::Unconfirmed(ids)) => {
-            return Err(StartError::Shard(format!(
-                "shard {ids:?} does not answer; weir doctor looks at what it needs"
-            )));
+            let ids = host::ranges(&ids);
+            return Err(StartError::Shard(format!("no answer from shards {ids}; weir doctor looks at what they need")));
         }
     }
     control.state().phase = Phase::Serving;

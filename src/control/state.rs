@@ -119,3 +119,23 @@ impl State {
         self.revisions.push_back(Revision { number: snapshot.revision, applied_at: now, origin });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[test]
+    fn only_the_latest_revisions_are_kept() {
+        let empty = Arc::new(parse("t", "", Mode::Run).unwrap());
+        let control = Control::new(Vec::new(), Arc::clone(&empty), SystemTime::now());
+        let mut state = control.state();
+        for revision in 1..=250 {
+            let snapshot = Arc::new(Snapshot { revision, ..Snapshot::clone(&empty) });
+            state.took_effect(&snapshot, Origin::Reload, SystemTime::now());
+        }
+        let numbers: Vec<u64> = state.revisions.iter().map(|revision| revision.number).collect();
+        assert_eq!(numbers, (151..=250).collect::<Vec<_>>());
+        assert_eq!(state.snapshot.revision, 250);
+    }
+}

@@ -40,6 +40,7 @@ pub struct Pool {
     entries: RefCell<Vec<Entry>>,
     reserve: RefCell<Vec<u16>>,
     ring: Option<ProvidedRing>,
+    buffers_max: usize,
     /// How many buffers the kernel should have at hand; doubles when it ran out, up to the ring's size.
     provide_target: Cell<usize>,
     provided: Cell<usize>,
@@ -109,21 +110,22 @@ impl Pool {
     /// A pool without a kernel behind it, for streams that are simulated.
     #[must_use]
     pub fn detached() -> Rc<Self> {
-        Rc::new(Self::new(None))
+        Rc::new(Self::new(None, BUFFERS_MAX))
     }
 
-    pub(super) fn attached(ring: ProvidedRing) -> Rc<Self> {
-        let pool = Rc::new(Self::new(Some(ring)));
+    pub(super) fn attached(ring: ProvidedRing, buffers_max: usize) -> Rc<Self> {
+        let pool = Rc::new(Self::new(Some(ring), buffers_max.min(BUFFERS_MAX)));
         pool.refill();
         pool
     }
 
-    fn new(ring: Option<ProvidedRing>) -> Self {
+    fn new(ring: Option<ProvidedRing>, buffers_max: usize) -> Self {
         Pool {
             chunks: RefCell::default(),
             entries: RefCell::default(),
             reserve: RefCell::default(),
             ring,
+            buffers_max,
             provide_target: Cell::new(CHUNK_BUFFERS),
             provided: Cell::new(0),
             leased: Cell::new(0),
@@ -297,7 +299,7 @@ impl Pool {
     #[cold]
     fn grow(&self) -> bool {
         let mut entries = self.entries.borrow_mut();
-        if entries.len() >= BUFFERS_MAX {
+        if entries.len() >= self.buffers_max {
             return false;
         }
         let Ok(chunk) = Mapping::anonymous(CHUNK_BUFFERS * BUFFER_BYTES) else { return false };

@@ -25,7 +25,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use quanta::Instant;
 use slab::Slab;
 
-use super::buffers::{Pool, PoolCounts, ProvidedRing, RING_ENTRIES};
+use super::buffers::{BUFFERS_MAX, Pool, PoolCounts, ProvidedRing, RING_ENTRIES};
 use super::event::EventSlot;
 use super::listener::ListenerSlot;
 use super::memory::Mapping;
@@ -119,6 +119,14 @@ impl Ring {
     /// # Errors
     /// What the kernel answers; `check::explain` says what to do about it.
     pub fn new() -> io::Result<Self> {
+        Self::with_buffers_max(BUFFERS_MAX)
+    }
+
+    /// As `new`, with at most so many buffers, rounded up to whole chunks.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_buffers_max(buffers_max: usize) -> io::Result<Self> {
         let mut uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -134,7 +142,7 @@ impl Ring {
         unsafe {
             uring.submitter().register_buf_ring_with_flags(provided.address(), RING_ENTRIES, BUFFER_GROUP, 0)?;
         };
-        let pool = Pool::attached(provided);
+        let pool = Pool::attached(provided, buffers_max);
         let registered = register_ring_fd(&mut uring)?;
         let now = Instant::now();
         let core = Core {
@@ -411,7 +419,8 @@ impl Drop for Core {
             self.enter((self.in_flight() > 0).then_some(TICK));
             self.reap();
             if self.in_flight() == 0 && self.overflow.is_empty() {
-                return;
+                // The closes that the last completions queued.
+                return self.enter(None);
             }
         }
         tracing::error!(in_flight = self.in_flight(), "ring: operations did not complete; their memory is left alone");

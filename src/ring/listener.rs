@@ -54,7 +54,7 @@ impl TcpListener {
         TcpListener { ring: ring.clone(), slot }
     }
 
-    /// The next connection.
+    /// The next connection. One task waits at a time: a second one's waker takes the place of the first's.
     ///
     /// # Errors
     /// What the kernel answers, `EMFILE` say. Nothing is lost: the connections wait in the backlog, and the next call

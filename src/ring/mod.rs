@@ -19,6 +19,7 @@ mod first;
 mod listener;
 mod memory;
 pub mod options;
+pub mod sim;
 mod socket;
 mod stream;
 mod tcp;

@@ -97,9 +97,9 @@ impl Drop for Sleep {
 pub struct Elapsed;
 
 impl Ring {
-    /// Ends when `time` is over.
+    /// Ends when `time` is over, counted from this call and not from the turn's beginning, which may be long ago.
     pub fn sleep(&self, time: Duration) -> Sleep {
-        self.sleep_until(self.now() + time)
+        self.sleep_until(Instant::now() + time)
     }
 
     /// Ends at `deadline`.

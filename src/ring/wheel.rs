@@ -3,7 +3,7 @@
 //!     level 0: 64 slots of 1 tick    level 1: 64 slots of 64 ticks    level 2: of 4,096    level 3: of 262,144
 //!
 //! A deadline goes to the lowest level whose span reaches it. When a level has turned once, the next slot of the level
-//! above is emptied into it. Deadlines beyond the last level wait in its farthest slot and are placed again from there.
+//! above is emptied into it. Deadlines of a later turn of the last level wait in its first slot and are placed again from there.
 //! Pure: ticks in, values out. `timer.rs` gives it a clock.
 //!
 //! Always: a value comes out at the tick it was set for, or at the first `advance` past it, never before; and once.
@@ -130,7 +130,8 @@ impl<T> Wheel<T> {
     fn link(&mut self, index: u32) {
         let deadline = self.nodes[index as usize].deadline;
         let level = level_of(self.now, deadline);
-        let slot = if level == LEVELS { farthest(self.now) } else { slot_at(deadline, level) };
+        // Of a later turn of the last level: it waits where that turn begins, and is placed again from there.
+        let slot = if level == LEVELS { 0 } else { slot_at(deadline, level) };
         let level = level.min(LEVELS - 1);
         let head = std::mem::replace(&mut self.heads[level][slot], index);
         if head != NONE {
@@ -186,11 +187,6 @@ fn slot_at(tick: u64, level: usize) -> usize {
     usize::try_from(tick >> (SLOT_BITS * u32::try_from(level).unwrap_or(0))).unwrap_or(usize::MAX) & (SLOTS - 1)
 }
 
-/// The slot of the last level that comes due last: the one just behind the current.
-fn farthest(now: u64) -> usize {
-    (slot_at(now, LEVELS - 1) + SLOTS - 1) & (SLOTS - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +206,17 @@ mod tests {
             assert!(advance(&mut wheel, deadline - 1).is_empty(), "{deadline} fired early");
             assert_eq!(advance(&mut wheel, deadline), [deadline]);
             assert!(wheel.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_short_deadline_across_the_end_of_a_turn_is_not_late() {
+        const TURN: u64 = 1 << 24;
+        for before in [1, 63, 4_096, 300_000] {
+            let mut wheel = Wheel::new(TURN - before);
+            wheel.insert(TURN + 5, 5);
+            assert!(advance(&mut wheel, TURN + 4).is_empty());
+            assert_eq!(advance(&mut wheel, TURN + 5), [5], "set {before} ticks before the turn");
         }
     }
 

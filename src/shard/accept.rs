@@ -217,10 +217,13 @@ async fn serve(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: 
 
 async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpStream) -> CloseReason {
     let mut ordered_to_end = pin!(connection.ordered_to_end());
-    let target = match first(pin!(connect::to_target(shard, connection)), ordered_to_end.as_mut()).await {
+    // Boxed for as long as it takes: beside the relay's few bytes it would be most of what an idle connection costs.
+    let mut connected = Box::pin(connect::to_target(shard, connection));
+    let target = match first(connected.as_mut(), ordered_to_end.as_mut()).await {
         Ok(Ok(target)) => target,
         Ok(Err(reason)) | Err(reason) => return reason,
     };
+    drop(connected);
     let relayed = pin!(l4::relay(client, &target, |from, bytes| connection.moved(shard.ring.now(), from, bytes)));
     let idle = pin!(connection.idle(&shard.ring));
     let ended = pin!(first(idle, ordered_to_end));

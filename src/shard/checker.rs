@@ -8,6 +8,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::group::{Group, TargetState};
 use super::run::Shard;
@@ -15,16 +16,26 @@ use crate::config::HealthCheck;
 use crate::health::{self, Failure};
 use crate::ring::{Ring, Stream, TcpStream, options};
 
+/// A reload that changes the plan is seen after so long, however long the interval.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Checks `target` until it is unbound or its group is no longer checked.
 pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetState>) {
-    let Some(first) = group.config().health_check.clone() else { return };
-    check(&shard, &group, &target, &first).await;
     let seed = foldhash::fast::FixedState::default().hash_one((&group.config().name, target.address));
-    shard.ring.sleep(health::phase(seed, shard.id, shard.shards, first.interval)).await;
+    let mut first = true;
     while let Some(plan) = current_plan(&shard, &group, &target) {
-        let next = shard.ring.now() + plan.interval;
+        let started = shard.ring.now();
         check(&shard, &group, &target, &plan).await;
-        shard.ring.sleep_until(next).await;
+        let phase = health::phase(seed, shard.id, shard.shards, plan.interval);
+        let until_next = |plan: &HealthCheck| if first { phase } else { plan.interval };
+        while let Some(plan) = current_plan(&shard, &group, &target) {
+            let left = (started + until_next(&plan)).duration_since(shard.ring.now());
+            if left.is_zero() {
+                break;
+            }
+            shard.ring.sleep(left.min(LOOK_AGAIN)).await;
+        }
+        first = false;
     }
     target.checking.set(false);
 }

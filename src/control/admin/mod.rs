@@ -14,6 +14,8 @@ mod auth;
 mod error;
 mod router;
 mod server;
+#[cfg(test)]
+mod tests;
 mod views;
 
 pub(super) use server::Door;

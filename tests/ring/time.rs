@@ -1,0 +1,55 @@
+//! Deadlines: never early, gone when cancelled.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use weir::ring::{Elapsed, TICK};
+
+use super::{Before, Tasks, on_ring};
+
+#[test]
+fn a_sleep_is_never_early() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let tasks = Tasks::default();
+        let mut dice = fastrand::Rng::with_seed(3);
+        for _ in 0..2_000 {
+            let (time, again) = (Duration::from_micros(dice.u64(..300_000)), ring.clone());
+            tasks.spawn(&ring, async move {
+                let started = Instant::now();
+                again.sleep(time).await;
+                assert!(started.elapsed() >= time, "slept {:?} of {time:?}", started.elapsed());
+            });
+        }
+        tasks.done(&ring).await;
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn a_sleep_lasts_its_time_even_when_its_turn_was_long() {
+    on_ring(|ring| async move {
+        std::thread::sleep(5 * TICK);
+        let started = Instant::now();
+        ring.sleep(2 * TICK).await;
+        assert!(started.elapsed() >= 2 * TICK, "slept {:?} of {:?}", started.elapsed(), 2 * TICK);
+    });
+}
+
+#[test]
+fn what_is_in_time_or_given_up_leaves_no_deadline() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        for _ in 0..1_000 {
+            assert_eq!(ring.timeout(Duration::from_secs(3600), pin!(async { 7 })).await, Ok(7));
+        }
+        let late = ring.timeout(TICK, pin!(ring.sleep(Duration::from_secs(3600)))).await;
+        assert_eq!(late, Err(Elapsed));
+        let mut moved = ring.sleep(Duration::from_secs(3600));
+        assert_eq!(ring.timeout(TICK, pin!(&mut moved)).await, Err(Elapsed));
+        assert_eq!(ring.counts().timers, 1);
+        moved.reset(ring.now());
+        moved.await;
+        before.again(&ring).await;
+    });
+}
