@@ -108,7 +108,7 @@ metrics! {
     RING_SUBMITTED: Counter "weir_ring_operations_submitted_total" SHARD, "Operations submitted.";
     RING_COMPLETED: Counter "weir_ring_completions_total" SHARD, "Completions reaped.";
     RING_STRAYS: Counter "weir_ring_strays_total" SHARD, "Completions for nobody. Anything but 0 is a bug.";
-    RING_REGISTRATION_FAILURES: Counter "weir_ring_registration_failures_total" SHARD, "Descriptors that the kernel refused to register; their connections failed.";
+    RING_HOUSEKEEPING_FAILURES: Counter "weir_ring_housekeeping_failures_total" SHARD, "Registrations, cancels and closes of descriptors that failed; anything but 0 is a bug.";
 
     // Control.
     CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision of the config in effect; 1 is that of the start.";

@@ -32,7 +32,7 @@ const RING: &[(&Metric, Value)] = &[
     (&names::RING_SUBMITTED, |report| report.ring.submitted.into()),
     (&names::RING_COMPLETED, |report| report.ring.completed.into()),
     (&names::RING_STRAYS, |report| report.ring.strays.into()),
-    (&names::RING_REGISTRATION_FAILURES, |report| report.ring.registration_failures.into()),
+    (&names::RING_HOUSEKEEPING_FAILURES, |report| report.ring.housekeeping_failures.into()),
 ];
 
 pub(super) fn write(text: &mut Text, heartbeats: &[Heartbeat], reports: &[Arc<ShardReport>]) {

@@ -175,6 +175,17 @@ impl Pool {
         self.provided.get() < self.provide_target.get() / 2
     }
 
+    /// More than half of all buffers there may be are held.
+    pub(super) fn is_short(&self) -> bool {
+        self.leased.get() > self.buffers_max / 2
+    }
+
+    /// How many buffers a queue may hold, of the `full` number that it may hold in good times: when the pool is short, stalled
+    /// readers must not hold what everybody else needs.
+    pub(super) fn share(&self, full: usize) -> usize {
+        if self.is_short() { 1 } else { full }
+    }
+
     /// The kernel ended a receive for want of a buffer: it gets more from now on.
     #[cold]
     pub(super) fn note_ran_out(&self) {
@@ -423,7 +434,7 @@ impl ProvidedRing {
         let base: NonNull<BufRingEntry> = self.entries.start().cast();
         // SAFETY: the mapping holds RING_ENTRIES entries, zeroed, page aligned and never moved; it is unmapped only after
         // the ring is closed (the driver drops its IoUring first). The kernel reads entries below the published tail;
-        // this one is not, as fewer than RING_ENTRIES buffers are ever provided (`provide_target`).
+        // this one is not, as at most RING_ENTRIES buffers are ever provided (`provide_target`).
         unsafe {
             let entry = &mut *base.as_ptr().add(index);
             entry.set_addr(buffer as u64);

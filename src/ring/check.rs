@@ -1,4 +1,4 @@
-//! Can this host run us? Kernel, io_uring, locked memory, descriptors: each with what is wrong and how to mend it.
+//! Can this host run us? Kernel, `io_uring`, locked memory, descriptors: each with what is wrong and how to mend it.
 //!
 //! `run` refuses to start on a `Fail`; `doctor` prints everything.
 
@@ -73,15 +73,24 @@ fn release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
-fn kernel(release: &str) -> Finding {
+fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
-    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+    Some((numbers.next()?, numbers.next()?))
+}
+
+/// False where the release cannot be read.
+pub(super) fn kernel_is_at_least(wanted: (u32, u32)) -> bool {
+    version(&release()).is_some_and(|version| version >= wanted)
+}
+
+fn kernel(release: &str) -> Finding {
+    let Some(version) = version(release) else {
         return Finding::warn(
             format!("kernel release \"{release}\" cannot be read"),
             "make sure that it is Linux 6.1 or newer",
         );
     };
-    if (major, minor) >= KERNEL_MIN {
+    if version >= KERNEL_MIN {
         return Finding::good(format!("kernel {release}"));
     }
     Finding::fail(
@@ -171,7 +180,7 @@ fn judge_locked_memory(soft: u64, hard: u64) -> Finding {
         return Finding::good(format!("locked memory: {}, raised to {} at start", amount(soft), amount(hard)));
     }
     Finding::fail(
-        format!("locked memory is limited to {} bytes; a shard needs {MEMLOCK_BYTES_MIN}", hard),
+        format!("locked memory is limited to {hard} bytes; a shard needs {MEMLOCK_BYTES_MIN}"),
         "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited",
     )
 }
@@ -186,13 +195,11 @@ fn descriptors() -> Finding {
 fn judge_descriptors(hard: u64) -> Finding {
     let connections = hard / 2;
     let mend = "LimitNOFILE=1048576 in the unit, or ulimit -n";
-    match hard {
-        ..DESCRIPTORS_MIN => Finding::fail(format!("only {hard} descriptors are allowed"), mend),
-        ..DESCRIPTORS_GOOD => {
-            Finding::warn(format!("{hard} descriptors are allowed: about {connections} connections at once"), mend)
-        }
-        _ => Finding::good(format!("{hard} descriptors: about {connections} connections at once")),
+    if hard < DESCRIPTORS_MIN {
+        return Finding::fail(format!("only {hard} descriptors are allowed"), mend);
     }
+    let what = format!("{hard} descriptors: about {connections} connections at once");
+    if hard < DESCRIPTORS_GOOD { Finding::warn(what, mend) } else { Finding::good(what) }
 }
 
 fn amount(bytes: u64) -> String {

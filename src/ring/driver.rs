@@ -60,6 +60,8 @@ pub(super) struct Core {
     pub(super) starved: VecDeque<(u32, u32)>,
     /// Operations that did not fit into the submission queue, in order.
     overflow: VecDeque<squeue::Entry>,
+    /// Whether descriptors are registered at all (`REGISTER_KERNEL_MIN`).
+    pub(super) registers: bool,
     /// `fixed[fd] == fd`: what the kernel reads when a descriptor is registered under its own number.
     fixed: Mapping,
     fixed_len: usize,
@@ -73,7 +75,7 @@ struct Counts {
     submitted: u64,
     completed: u64,
     strays: u64,
-    registration_failures: u64,
+    housekeeping_failures: u64,
 }
 
 /// What a ring holds and has done.
@@ -97,8 +99,8 @@ pub struct RingCounts {
     pub completed: u64,
     /// Completions for a slot that was no longer theirs. Always 0; anything else is a bug.
     pub strays: u64,
-    /// Descriptors that the kernel refused to register; their connections fail.
-    pub registration_failures: u64,
+    /// Registrations, closes and cancels that failed. Always 0; anything else is a bug.
+    pub housekeeping_failures: u64,
 }
 
 /// Entries of the submission queue. When a turn queues more, they are submitted early.
@@ -110,6 +112,9 @@ const REAP_MAX: usize = 1024;
 const REAP_BATCH: usize = 64;
 /// The only buffer group.
 pub(super) const BUFFER_GROUP: u16 = 0;
+/// Before, a registered file that was given up stayed open until every older operation of the ring had completed: behind an
+/// idle receive, a closed connection would have sent its end minutes late.
+const REGISTER_KERNEL_MIN: (u32, u32) = (6, 13);
 /// A registered slot is emptied by registering this.
 static NO_FD: RawFd = -1;
 
@@ -155,6 +160,7 @@ impl Ring {
             timers: Timers::new(now),
             starved: VecDeque::new(),
             overflow: VecDeque::new(),
+            registers: super::check::kernel_is_at_least(REGISTER_KERNEL_MIN),
             fixed: Mapping::anonymous(fixed_len * size_of::<RawFd>())?,
             fixed_len,
             generation: 0,
@@ -236,7 +242,7 @@ impl Ring {
             submitted: core.counts.submitted,
             completed: core.counts.completed,
             strays: core.counts.strays,
-            registration_failures: core.counts.registration_failures,
+            housekeeping_failures: core.counts.housekeeping_failures,
         }
     }
 }
@@ -288,8 +294,9 @@ impl Core {
     pub(super) fn register(&mut self, fd: RawFd) {
         let index = usize::try_from(fd).unwrap_or(usize::MAX);
         assert!(index < self.fixed_len, "descriptor {fd} is beyond the limit that held when the ring was made");
-        let cell = self.fixed.at(index * size_of::<RawFd>()).cast::<RawFd>();
-        // SAFETY: `index < fixed_len`, so the cell lies in the mapping and is aligned. The kernel reads it while the update
+        let cells: *mut RawFd = self.fixed.start().cast().as_ptr();
+        let cell = cells.wrapping_add(index);
+        // SAFETY: `index < fixed_len`, so the cell lies in the mapping, which is page aligned. The kernel reads it while the update
         // below is submitted, and it only ever holds this one value.
         unsafe { cell.write(fd) };
         self.push(update_files(cell, fd));
@@ -334,7 +341,9 @@ impl Core {
         match io::Error::last_os_error().raw_os_error() {
             // Time over; a signal; completions to be reaped first; no memory right now: the next turn tries again.
             Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ENOMEM) => {}
-            error => panic!("io_uring_enter: errno {error:?}; the ring's descriptor or memory was tampered with"),
+            error => {
+                panic!("io_uring_enter: errno {error:?}: the ring is lost, and with it every connection of this shard")
+            }
         }
     }
 
@@ -371,7 +380,7 @@ impl Core {
             None => false,
         };
         if !known {
-            return self.complete_stray(result, flags);
+            return self.complete_stray(kind, result, flags);
         }
         match kind {
             Some(Kind::Receive) => self.complete_receive(slot, result, flags),
@@ -386,16 +395,20 @@ impl Core {
     #[cold]
     fn complete_silent(&mut self, result: i32) {
         if !matches!(-result, libc::ENOENT | libc::EALREADY) {
-            self.counts.registration_failures += 1;
+            self.counts.housekeeping_failures += 1;
         }
     }
 
+    /// Nobody is there to take what came: a buffer goes back, an accepted socket is closed.
     #[cold]
-    fn complete_stray(&mut self, result: i32, flags: u32) {
+    fn complete_stray(&mut self, kind: Option<Kind>, result: i32, flags: u32) {
         self.counts.strays += 1;
-        if let (Some(id), true) = (io_uring::cqueue::buffer_select(flags), result >= 0) {
+        if let Some(id) = io_uring::cqueue::buffer_select(flags) {
             self.pool.received(id, 0);
             self.pool.give_back(id);
+        }
+        if kind == Some(Kind::Accept) && result >= 0 {
+            drop(adopt(result));
         }
     }
 
@@ -481,4 +494,9 @@ async fn yield_once() {
 pub(super) fn adopt(fd: RawFd) -> OwnedFd {
     // SAFETY: the kernel made `fd` for us (accept) and nobody else has its number.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A slab's index as `user_data` holds it. Each slot has a descriptor, of which there are far fewer than 2^32.
+pub(super) fn as_slot(index: usize) -> u32 {
+    u32::try_from(index).expect("fewer slots than descriptors")
 }

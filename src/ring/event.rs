@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use io_uring::{opcode, types};
 
-use super::driver::{Core, Ring};
+use super::driver::{Core, Ring, as_slot};
 use super::options::new_eventfd;
 use super::socket::Waiter;
 use super::token::{self, Kind};
@@ -64,7 +64,7 @@ impl Event {
             waiter: Waiter::default(),
         });
         drop(core);
-        Event { ring: ring.clone(), slot: u32::try_from(slot).expect("fewer events than descriptors") }
+        Event { ring: ring.clone(), slot: as_slot(slot) }
     }
 
     /// Waits until the bell was rung since the last call.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use io_uring::{cqueue, opcode, types};
 
-use super::driver::{Core, Ring, adopt};
+use super::driver::{Core, Ring, adopt, as_slot};
 use super::options;
 use super::socket::Waiter;
 use super::token::{self, Kind};
@@ -49,9 +49,8 @@ impl TcpListener {
             error: None,
             waiter: Waiter::default(),
         });
-        let slot = u32::try_from(slot).expect("fewer listeners than descriptors");
         drop(core);
-        TcpListener { ring: ring.clone(), slot }
+        TcpListener { ring: ring.clone(), slot: as_slot(slot) }
     }
 
     /// The next connection. One task waits at a time: a second one's waker takes the place of the first's.

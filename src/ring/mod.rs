@@ -1,4 +1,4 @@
-//! The socket layer: io_uring inside a shard's glommio executor.
+//! The socket layer: `io_uring` inside a shard's glommio executor.
 //!
 //!     task --poll--> Core (slots, buffers, deadlines) --submission--> kernel
 //!      ^                                                                 |

@@ -121,6 +121,7 @@ pub fn peer_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
 /// Closes a connection by a reset.
 pub fn reset(socket: OwnedFd) {
     reset_on_close(socket.as_raw_fd());
+    drop(socket);
 }
 
 pub(super) fn reset_on_close(fd: RawFd) {

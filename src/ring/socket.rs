@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use io_uring::{cqueue, opcode, squeue, types};
 
 use super::buffers::{BUFFER_BYTES, Buf, Queue};
-use super::driver::{BUFFER_GROUP, Core};
+use super::driver::{BUFFER_GROUP, Core, as_slot};
 use super::token::{self, Kind};
 
 /// Received buffers that nobody has taken yet: at so many the receive is cancelled until they are.
@@ -146,7 +146,7 @@ impl Core {
     pub(super) fn adopt_socket(&mut self, fd: OwnedFd) -> u32 {
         let generation = self.next_generation();
         let index = self.sockets.insert(Socket::new(generation, fd.into_raw_fd()));
-        u32::try_from(index).expect("fewer sockets than descriptors")
+        as_slot(index)
     }
 
     pub(super) fn fd_of(&self, slot: u32) -> RawFd {
@@ -251,7 +251,7 @@ impl Core {
         socket.receive.state = ReceiveState::Armed;
         socket.in_flight += 1;
         let fd = types::Fd(socket.fd);
-        let entry = if socket.receive.one_at_a_time {
+        let entry = if socket.receive.one_at_a_time || self.pool.is_short() {
             let entry = opcode::Recv::new(fd, std::ptr::null_mut(), BUFFER_LEN).buf_group(BUFFER_GROUP).build();
             entry.flags(socket.flags() | squeue::Flags::BUFFER_SELECT)
         } else {
@@ -282,7 +282,9 @@ impl Core {
             // Ours: paused or released. What was paused is armed again by the next poll.
             libc::ECANCELED => {}
             errno if errno > 0 => socket.receive.end = Some(End::Error(errno)),
-            _ if socket.receive.queue.len() >= RECEIVE_QUEUE_MAX && socket.receive.state == ReceiveState::Armed => {
+            _ if socket.receive.queue.len() >= self.pool.share(RECEIVE_QUEUE_MAX)
+                && socket.receive.state == ReceiveState::Armed =>
+            {
                 socket.receive.state = ReceiveState::Cancelling;
                 socket.receive.one_at_a_time = true;
                 let generation = socket.generation;
@@ -344,7 +346,7 @@ impl Core {
         if let Some(errno) = socket.send.error {
             return Poll::Ready(Err(io::Error::from_raw_os_error(errno)));
         }
-        if socket.send.queue.len() >= SEND_QUEUE_MAX {
+        if socket.send.queue.len() >= self.pool.share(SEND_QUEUE_MAX) {
             socket.send.waiter.wait(context);
             return Poll::Pending;
         }
@@ -376,7 +378,7 @@ impl Core {
         let Some((start, len)) = self.pool.front(&socket.send.queue) else { return };
         socket.send.sending = true;
         socket.in_flight += 1;
-        if socket.sends <= REGISTER_AFTER_SENDS {
+        if self.registers && !socket.is_registered() {
             socket.sends += 1;
             if socket.is_registered() {
                 let fd = socket.fd;

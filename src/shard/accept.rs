@@ -67,6 +67,8 @@ pub(super) struct Listening {
     histograms: RefCell<Histograms>,
 }
 
+/// All in microseconds.
+#[expect(clippy::struct_field_names, reason = "the unit belongs to each name")]
 struct Histograms {
     connect_us: Histogram<u64>,
     first_byte_us: Histogram<u64>,

@@ -53,10 +53,9 @@ impl Mailbox {
         (Mailbox { orders: sender, bell }, receiver)
     }
 
-    /// Hands `order` over. False if the shard has ended.
-    pub fn send(&self, order: Order) -> bool {
-        let delivered = self.orders.send(order).is_ok();
+    /// Hands `order` over. To a shard that has ended it is lost, and its answer's sender with it, which the asker sees.
+    pub fn send(&self, order: Order) {
+        let _ = self.orders.send(order);
         self.bell.ring();
-        delivered
     }
 }

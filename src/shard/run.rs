@@ -113,7 +113,7 @@ async fn run(
     let _ = ready.send(Ok(()));
     loop {
         while let Ok(order) = orders.try_recv() {
-            if shard.obey(order).await == After::End {
+            if shard.obey(order) == After::End {
                 return;
             }
         }
@@ -146,7 +146,7 @@ impl Shard {
     }
 
     /// An answer that nobody awaits any more is no error: control gave up waiting.
-    async fn obey(self: &Rc<Self>, order: Order) -> After {
+    fn obey(self: &Rc<Self>, order: Order) -> After {
         match order {
             Order::Ping(answer) => {
                 let _ = answer.send(());
@@ -321,12 +321,11 @@ impl Shard {
     ) {
         let (shard, group, target) = (self.id, &*group.config().name, &*target.label);
         let (from, to) = (change.from.as_str(), change.to.as_str());
-        match (change.to, failure) {
-            (State::Unhealthy, Some(failure)) => {
-                let (cause, hint) = (failure.as_str(), failure.hint());
-                tracing::warn!(shard, group, target, from, to, cause, "target health changed; {hint}");
-            }
-            _ => tracing::info!(shard, group, target, from, to, "target health changed"),
+        if let (State::Unhealthy, Some(failure)) = (change.to, failure) {
+            let (cause, hint) = (failure.as_str(), failure.hint());
+            tracing::warn!(shard, group, target, from, to, cause, "target health changed; {hint}");
+        } else {
+            tracing::info!(shard, group, target, from, to, "target health changed");
         }
     }
 

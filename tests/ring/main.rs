@@ -150,7 +150,7 @@ impl Before {
         let counts = ring.counts();
         let slots = (counts.sockets, counts.listeners, counts.in_flight, counts.timers);
         assert_eq!(slots, (0, 0, 0, 0), "sockets, listeners, operations, deadlines: {counts:?}");
-        assert_eq!((counts.buffers.leased, counts.strays, counts.registration_failures), (0, 0, 0), "{counts:?}");
+        assert_eq!((counts.buffers.leased, counts.strays, counts.housekeeping_failures), (0, 0, 0), "{counts:?}");
         assert_eq!(descriptors(), self.descriptors, "descriptors leaked");
     }
 }

@@ -95,7 +95,7 @@ fn shard_report(report: &ShardReport) -> Value {
             "operations_submitted": ring.submitted,
             "completions": ring.completed,
             "strays": ring.strays,
-            "registration_failures": ring.registration_failures,
+            "housekeeping_failures": ring.housekeeping_failures,
         },
     })
 }
