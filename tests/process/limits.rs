@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use crate::support::config::Config;
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{PATIENCE, client, descriptors, eventually, handlers, place, wait_until};
+use crate::support::{PATIENCE, client, eventually, handlers, place, proc, wait_until};
 
 const IDLE_CONNECTIONS: usize = 9000;
 /// User-space memory that an idle connection may cost.
@@ -17,7 +17,7 @@ const DESCRIPTORS_NEEDED: usize = 2 * IDLE_CONNECTIONS + 200;
 #[test]
 fn r_k5_9000_idle_connections_cost_2_kib_each_at_most_and_all_of_them_work() {
     let _turn = place::turn();
-    if descriptors::raise_limit() < DESCRIPTORS_NEEDED {
+    if proc::raise_limit() < DESCRIPTORS_NEEDED {
         println!("skipped: this host allows less than {DESCRIPTORS_NEEDED} descriptors a process");
         return;
     }
@@ -113,7 +113,7 @@ fn r_k5_descriptors_and_buffers_do_not_leak() {
     let weir = Weir::start(config);
     (0..50).for_each(|_| drop(client::ask(web).expect("an answer")));
     weir.wait_for_connections(0);
-    let before = descriptors::count(weir.pid());
+    let before = proc::count(weir.pid());
     for round in 0..2000 {
         let Ok(stream) = client::connect(web) else { panic!("it is accepted") };
         // Some leave in order, some with a reset, some while the target is still being connected.
@@ -123,7 +123,7 @@ fn r_k5_descriptors_and_buffers_do_not_leak() {
     }
     weir.wait_for_connections(0);
     // One more or less: the admin endpoint's own connection.
-    wait_until("descriptors are given back", || descriptors::count(weir.pid()) <= before + 1);
+    wait_until("descriptors are given back", || proc::count(weir.pid()) <= before + 1);
     assert_eq!(client::ask(web).expect("an answer").len(), 1);
     weir.wait_for_connections(0);
     for gauge in ["weir_ring_sockets", "weir_ring_buffers_leased", "weir_ring_strays_total"] {

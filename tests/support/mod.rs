@@ -12,11 +12,11 @@
 pub mod admin;
 pub mod client;
 pub mod config;
-pub mod descriptors;
 pub mod handlers;
 pub mod load;
 pub mod nginx;
 pub mod place;
+pub mod proc;
 pub mod target;
 pub mod weir;
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::admin::{self, Metrics, Reply};
 use super::config::Config;
-use super::{descriptors, eventually, wait_until};
+use super::{eventually, proc, wait_until};
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_weir");
@@ -151,7 +151,7 @@ impl Weir {
     }
 
     pub fn resident_bytes(&self) -> u64 {
-        descriptors::resident_bytes(self.pid())
+        proc::resident_bytes(self.pid())
     }
 
     pub fn log(&self) -> String {
@@ -175,6 +175,9 @@ impl Weir {
 impl Drop for Weir {
     fn drop(&mut self) {
         let by_itself = self.ended.is_none() && self.process.try_wait().is_ok_and(|ended| ended.is_some());
+        if thread::panicking() {
+            println!("--- weir's threads\n{}", proc::threads(self.pid()));
+        }
         // It has ended already, perhaps.
         let _ = self.process.kill();
         let _ = self.process.wait();

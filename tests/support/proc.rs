@@ -1,4 +1,4 @@
-//! Descriptors and memory of a process, from /proc.
+//! Descriptors, memory and threads of a process, from /proc.
 
 use std::fs;
 use std::process::{self, Command};
@@ -30,4 +30,20 @@ pub fn resident_bytes(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a live process has it");
     let kib: u64 = line.split_whitespace().next().and_then(|figure| figure.parse().ok()).expect("a figure in kB");
     kib * 1024
+}
+
+/// What each thread of a process is at: name, state, CPU time in ticks, where it waits in the kernel, its system call. For a
+/// shard that does not answer: does it spin, sleep, or wait for something?
+pub fn threads(pid: u32) -> String {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return "it has ended".to_owned() };
+    let about = |task: fs::DirEntry| {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default().trim().to_owned();
+        let stat = read("stat");
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let field = |index: usize| fields.get(index).copied().unwrap_or("?").to_owned();
+        // Of proc_pid_stat(5), counted from the state on: state, utime, stime.
+        let (state, user, system) = (field(0), field(11), field(12));
+        format!("{}: {state}, {user}+{system} ticks, {}, syscall {}", read("comm"), read("wchan"), read("syscall"))
+    };
+    tasks.flatten().map(about).collect::<Vec<_>>().join("\n")
 }
