@@ -19,6 +19,7 @@ const GIB: u64 = 1 << 30;
 const PATTERN_BYTES: usize = 999_983;
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_l2_1_gib_each_way_at_once_arrives_whole_and_in_order() {
     let _turn = place::turn();
     let (hand_over, streams) = handlers::hand_over();
@@ -147,6 +148,7 @@ const POOL_BYTES: u64 = 24 * MIB;
 const STALLED: u64 = 128;
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_k5_stalled_readers_do_not_grow_memory_and_lose_nothing() {
     let _turn = place::turn();
     let (hand_over, streams) = handlers::hand_over();
