@@ -6,6 +6,7 @@
 mod support;
 
 mod admin;
+mod changes;
 mod cli;
 mod drain;
 mod health;
