@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod changes;
+mod checks;
 mod cli;
 mod drain;
 mod health;
