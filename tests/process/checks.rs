@@ -70,14 +70,13 @@ fn r_h4_a_shard_goes_by_its_own_checks_alone() {
         if let Some(views) = health["shards"].as_array() {
             return Some(views.clone());
         }
-        if health["state"] == if listens { "healthy" } else { "unhealthy" } {
-            if listens {
-                target.stop()
-            } else {
-                target.listen()
-            }
-            listens = !listens;
+        // Both have noticed, and we did not see it: once more, the other way round.
+        match (listens, health["state"].as_str()) {
+            (true, Some("healthy")) => target.stop(),
+            (false, Some("unhealthy")) => target.listen(),
+            _ => return None,
         }
+        listens = !listens;
         None
     });
     let of = |shard: usize| &views[shard];

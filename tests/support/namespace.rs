@@ -28,6 +28,6 @@ pub fn inside(name: &str, addresses: &[Ipv4Addr], test: impl FnOnce()) {
         .env(INSIDE, "1")
         .output()
         .expect("unshare starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
