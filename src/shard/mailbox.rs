@@ -25,7 +25,7 @@ pub enum Order {
     /// Stop accepting, finish what runs for so long at most, then end. Answered with the number of connections that were
     /// still open and had to be reset.
     Drain(Duration, oneshot::Sender<usize>),
-    /// End the thread. What is still open is closed by the process's end.
+    /// Obey nothing more. What is still open is closed by the process's end.
     End,
 }
 

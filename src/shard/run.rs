@@ -33,11 +33,12 @@ use crate::ring::{Bell, Event, Ring};
 
 /// Bytes of glommio's own I/O buffers, which nothing uses: our sockets have theirs in ring.
 const GLOMMIO_IO_BYTES: usize = 64 * 1024;
-/// The driver yields by itself, and there is one task queue: nothing needs to be preempted. And nothing may: where the timer
-/// has fired before a round's first task (a busy host kept the thread waiting just then), glommio 0.9 takes the round for idle
-/// and parks for ever without a look at its queue. At its default of 100 ms a shard hung once in some hours of a load of 14.
+/// With one task queue, whose driver is always runnable, nothing needs to be preempted, and glommio stays in its loop over the
+/// tasks. It must not leave it: where its timer has fired before the first task of a round ran (a busy host kept the thread
+/// waiting just then), glommio 0.9 takes the round for idle and parks for ever without a look at its queue. At the default of
+/// 100 ms that hung a shard once in some hours at a load of 14.
 const NO_PREEMPTION: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Entries of glommio's own rings, which serve nothing but its timers.
+/// Entries of glommio's own rings, which serve nothing.
 const GLOMMIO_RING_ENTRIES: usize = 16;
 
 /// Who a shard is.
