@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use super::bind::{self, BindError};
 use super::error::StartError;
@@ -32,6 +33,8 @@ pub struct Options {
     pub drain: Duration,
     /// Printed on stdout once it serves; empty for nothing.
     pub greeting: String,
+    /// Counts the lines that the log dropped; `None` where it drops none.
+    pub log_lines_dropped: Option<ErrorCounter>,
 }
 
 /// Where a config is from.
@@ -89,7 +92,11 @@ async fn serve(
     let empty = Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
-    let given = Given { started_at, descriptors_max: check::descriptors_max()? };
+    let given = Given {
+        started_at,
+        descriptors_max: check::descriptors_max()?,
+        log_lines_dropped: options.log_lines_dropped.clone(),
+    };
     let shards = shards::start(cores, &empty).await?;
     let control = Control::new(shards, empty, given);
     let _watching = shards::watch(&control.shards);

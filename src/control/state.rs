@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tracing_appender::non_blocking::ErrorCounter;
+
 use super::host;
 use super::reports::Reporter;
 use super::shards::{Life, Shards};
@@ -27,6 +29,7 @@ pub(super) struct Given {
     pub(super) started_at: SystemTime,
     /// The limit, already raised as far as it goes.
     pub(super) descriptors_max: u64,
+    pub(super) log_lines_dropped: Option<ErrorCounter>,
 }
 
 /// What changes as it runs.
@@ -91,6 +94,10 @@ impl Control {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn log_lines_dropped(&self) -> u64 {
+        self.given.log_lines_dropped.as_ref().map_or(0, |counter| counter.dropped_lines() as u64)
+    }
+
     /// How many connections each shard may hold under `snapshot`.
     pub(super) fn connections_max(&self, snapshot: &Snapshot) -> usize {
         host::connections_max(self.given.descriptors_max, self.shards.len(), snapshot)
@@ -126,7 +133,7 @@ impl Control {
 #[cfg(test)]
 impl Given {
     pub(super) fn for_test() -> Self {
-        Given { started_at: SystemTime::now(), descriptors_max: 1024 }
+        Given { started_at: SystemTime::now(), descriptors_max: 1024, log_lines_dropped: None }
     }
 }
 

@@ -69,6 +69,11 @@ fn a_stuck_shard_is_named_and_its_age_told() {
 }
 
 #[test]
+fn dropped_lines_of_the_log_are_counted() {
+    assert_eq!(samples(&scrape_of_two_shards())["weir_log_lines_dropped_total"], "5");
+}
+
+#[test]
 fn every_metric_is_in_a_full_scrape() {
     let text = scrape_of_two_shards().to_text();
     for metric in names::ALL {
@@ -112,6 +117,7 @@ fn scrape_of_two_shards() -> Scrape {
             Heartbeat { shard: 1, stuck: true, age: stuck_age },
         ],
         revision: 3,
+        log_lines_dropped: 5,
         last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
         process: Process::now(SystemTime::UNIX_EPOCH),
         ..Scrape::default()
