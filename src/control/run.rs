@@ -243,7 +243,8 @@ fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
 /// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.
 async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
     control.state().phase = Phase::Draining;
-    notify::stopping(limit);
+    notify::stopping();
+    let mut alive = interval(notify::stop_interval());
     tracing::info!(limit_seconds = limit.as_secs(), "draining: no new connections; a second signal stops at once");
     let drained = shards::drain(&control.shards, limit);
     tokio::pin!(drained);
@@ -264,6 +265,7 @@ async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
                     return;
                 }
             },
+            _ = alive.tick() => notify::still_stopping(),
         }
     }
 }
