@@ -50,8 +50,6 @@ pub struct Setup {
     pub shards: usize,
     /// The core it is bound to.
     pub core: usize,
-    /// Connections it may hold.
-    pub connections_max: usize,
 }
 
 /// A shard that is starting.
@@ -85,7 +83,7 @@ pub(super) struct Shard {
     pub(super) id: usize,
     pub(super) shards: usize,
     pub(super) core: usize,
-    pub(super) connections_max: usize,
+    connections_max: Cell<usize>,
     pub(super) ring: Ring,
     pub(super) table: Table,
     snapshot: RefCell<Arc<Snapshot>>,
@@ -139,7 +137,7 @@ impl Shard {
             id: setup.id,
             shards: setup.shards,
             core: setup.core,
-            connections_max: setup.connections_max,
+            connections_max: Cell::new(0),
             ring,
             table: Table::default(),
             snapshot: RefCell::new(empty),
@@ -160,7 +158,8 @@ impl Shard {
             Order::Report(answer) => {
                 let _ = answer.send(Box::new(self.report()));
             }
-            Order::Apply(Apply { snapshot, sockets, done }) => {
+            Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
+                self.connections_max.set(connections_max);
                 self.apply(&snapshot, sockets);
                 let _ = done.send(());
             }
@@ -289,6 +288,11 @@ impl Shard {
         left
     }
 
+    /// It holds as many connections as it may (requirement K5).
+    pub(super) fn is_full(&self) -> bool {
+        self.table.len() >= self.connections_max.get()
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
     }
@@ -346,7 +350,7 @@ impl Shard {
             revision: snapshot.revision,
             draining: self.draining.get(),
             connections: self.table.len(),
-            connections_max: self.connections_max,
+            connections_max: self.connections_max.get(),
             ring: self.ring.counts(),
             listeners: snapshot
                 .listeners
