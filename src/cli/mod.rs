@@ -55,16 +55,19 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log::start(arguments.log);
+    let log = log::start(arguments.log);
+    let log_lines_dropped = Some(log.dropped.clone());
     let result = match arguments.command {
         Command::Run { config, drain } => {
-            run(&Options { source: Source::File(config), drain: *drain, greeting: String::new() })
+            run(&Options { source: Source::File(config), drain: *drain, greeting: String::new(), log_lines_dropped })
         }
         Command::Check { config } => check::check(&config),
         Command::Demo { print_config: true } => demo::print_config(),
-        Command::Demo { print_config: false } => demo::demo(),
+        Command::Demo { print_config: false } => demo::demo(log_lines_dropped),
         Command::Doctor => doctor::doctor(),
     };
+    // What was logged comes before what is said of it.
+    drop(log);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -18,6 +18,8 @@ mod reports;
 mod run;
 mod shards;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use bind::BindError;
 pub use error::StartError;

@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use super::bind::{self, BindError};
 use super::error::StartError;
 use super::shards;
-use super::state::{Control, Origin, Phase};
+use super::state::{Control, Given, Origin, Phase};
 use super::{admin, host, notify};
 use crate::config::{self, Errors, Mode, Snapshot};
 use crate::ring::check;
@@ -32,6 +33,8 @@ pub struct Options {
     pub drain: Duration,
     /// Printed on stdout once it serves; empty for nothing.
     pub greeting: String,
+    /// Counts the lines that the log dropped; `None` where it drops none.
+    pub log_lines_dropped: Option<ErrorCounter>,
 }
 
 /// Where a config is from.
@@ -89,9 +92,13 @@ async fn serve(
     let empty = Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
-    let connections_max = host::connections_max(check::descriptors_max()?, cores.len(), &snapshot);
-    let shards = shards::start(cores, connections_max, &empty).await?;
-    let control = Control::new(shards, empty, started_at);
+    let given = Given {
+        started_at,
+        descriptors_max: check::descriptors_max()?,
+        log_lines_dropped: options.log_lines_dropped.clone(),
+    };
+    let shards = shards::start(cores, &empty).await?;
+    let control = Control::new(shards, empty, given);
     let _watching = shards::watch(&control.shards);
     let _admin = tokio::spawn(door.serve(Arc::clone(&control)));
 
@@ -104,7 +111,7 @@ async fn serve(
         }
     }
     control.state().phase = Phase::Serving;
-    announce(&control, options, connections_max);
+    announce(&control, options);
 
     serve_until_stopped(&control, options, &mut signals).await;
     drain(&control, options.drain, &mut signals).await;
@@ -112,7 +119,7 @@ async fn serve(
     Ok(())
 }
 
-fn announce(control: &Control, options: &Options, connections_max: usize) {
+fn announce(control: &Control, options: &Options) {
     let snapshot = Arc::clone(&control.state().snapshot);
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     tracing::info!(
@@ -120,7 +127,7 @@ fn announce(control: &Control, options: &Options, connections_max: usize) {
         listeners = snapshot.listeners.len(),
         target_groups = snapshot.groups.len(),
         cores = host::ranges(&cores),
-        connections_max = connections_max * cores.len(),
+        connections_max = control.connections_max(&snapshot) * cores.len(),
         "serving"
     );
     if !options.greeting.is_empty() {
@@ -150,7 +157,8 @@ async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals:
 }
 
 /// Why a snapshot is not in effect everywhere.
-enum NotApplied {
+#[derive(Debug)]
+pub(super) enum NotApplied {
     /// Addresses cannot be bound: nothing changed.
     Bind(Vec<BindError>),
     /// These shards have not answered: they take it when they come round.
@@ -158,12 +166,12 @@ enum NotApplied {
 }
 
 /// Brings a snapshot into effect: every new address is bound before any shard hears of it.
-async fn apply(control: &Control, new: Snapshot, origin: Origin) -> Result<(), NotApplied> {
+pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> Result<(), NotApplied> {
     let old = Arc::clone(&control.state().snapshot);
     let new = Arc::new(Snapshot { revision: old.revision + 1, ..new });
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
-    let missing = shards::apply(&control.shards, &new, sockets).await;
+    let missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
     let now = SystemTime::now();
     let mut state = control.state();
     state.took_effect(&new, origin, now);
@@ -235,7 +243,8 @@ fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
 /// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.
 async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
     control.state().phase = Phase::Draining;
-    notify::stopping(limit);
+    notify::stopping();
+    let mut alive = interval(notify::stop_interval());
     tracing::info!(limit_seconds = limit.as_secs(), "draining: no new connections; a second signal stops at once");
     let drained = shards::drain(&control.shards, limit);
     tokio::pin!(drained);
@@ -256,6 +265,7 @@ async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
                     return;
                 }
             },
+            _ = alive.tick() => notify::still_stopping(),
         }
     }
 }

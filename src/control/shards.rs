@@ -59,14 +59,10 @@ pub(super) enum Life {
 pub(super) type Shards = Vec<Arc<Handle>>;
 
 /// Starts a shard on each of `cores` and waits until all take orders.
-pub(super) async fn start(
-    cores: &[usize],
-    connections_max: usize,
-    empty: &Arc<Snapshot>,
-) -> Result<Shards, StartError> {
+pub(super) async fn start(cores: &[usize], empty: &Arc<Snapshot>) -> Result<Shards, StartError> {
     let mut starting = Vec::with_capacity(cores.len());
     for (id, &core) in cores.iter().enumerate() {
-        let setup = Setup { id, shards: cores.len(), core, connections_max };
+        let setup = Setup { id, shards: cores.len(), core };
         let started = shard::start(setup, Arc::clone(empty)).map_err(|error| failed_to_start(id, core, &error))?;
         starting.push((setup, started));
     }
@@ -87,12 +83,17 @@ fn failed_to_start(shard: usize, core: usize, error: &io::Error) -> StartError {
     StartError::Shard(format!("shard {shard} on core {core}: {error}; weir doctor looks at what it needs"))
 }
 
-/// Hands the snapshot to every shard. Gives back who has not confirmed it in time: they take it when they come round.
-pub(super) async fn apply(shards: &Shards, snapshot: &Arc<Snapshot>, sockets: Vec<Sockets>) -> Vec<usize> {
+/// Hands the snapshot to every shard, each of which may hold `connections_max` connections under it. Gives back who has not confirmed it in time: they take it when they come round.
+pub(super) async fn apply(
+    shards: &Shards,
+    snapshot: &Arc<Snapshot>,
+    connections_max: usize,
+    sockets: Vec<Sockets>,
+) -> Vec<usize> {
     let mut waiting = Vec::with_capacity(shards.len());
     for (shard, sockets) in shards.iter().zip(sockets) {
         let (done, is_done) = oneshot::channel();
-        shard.mailbox.send(Order::Apply(Apply { snapshot: Arc::clone(snapshot), sockets, done }));
+        shard.mailbox.send(Order::Apply(Apply { snapshot: Arc::clone(snapshot), connections_max, sockets, done }));
         waiting.push((shard.id, is_done));
     }
     let deadline = Instant::now() + APPLY_LIMIT;
@@ -162,7 +163,7 @@ async fn watch_one(shard: Arc<Handle>) {
 }
 
 impl Handle {
-    fn new(id: usize, core: usize, mailbox: Mailbox) -> Self {
+    pub(super) fn new(id: usize, core: usize, mailbox: Mailbox) -> Self {
         let pulse = Pulse { life: Life::Answering, answered_at: Instant::now() };
         Handle { id, core, mailbox, pulse: Mutex::new(pulse) }
     }

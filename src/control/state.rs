@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::host;
 use super::reports::Reporter;
 use super::shards::{Life, Shards};
 use crate::config::Snapshot;
@@ -14,10 +17,19 @@ const REVISIONS_MAX: usize = 100;
 /// Shared by the control loop and the admin endpoint's requests.
 #[derive(Debug)]
 pub(super) struct Control {
-    pub(super) started_at: SystemTime,
+    pub(super) given: Given,
     pub(super) shards: Shards,
     pub(super) reporter: Reporter,
     state: Mutex<State>,
+}
+
+/// What the process found at its start.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    pub(super) started_at: SystemTime,
+    /// The limit, already raised as far as it goes.
+    pub(super) descriptors_max: u64,
+    pub(super) log_lines_dropped: Option<ErrorCounter>,
 }
 
 /// What changes as it runs.
@@ -71,15 +83,24 @@ pub(super) struct Reloads {
 }
 
 impl Control {
-    pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, started_at: SystemTime) -> Arc<Self> {
+    pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, given: Given) -> Arc<Self> {
         let state =
             State { phase: Phase::Starting, snapshot: empty, revisions: VecDeque::new(), reloads: Reloads::default() };
-        Arc::new(Control { started_at, reporter: Reporter::new(&shards), shards, state: Mutex::new(state) })
+        Arc::new(Control { given, reporter: Reporter::new(&shards), shards, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn log_lines_dropped(&self) -> u64 {
+        self.given.log_lines_dropped.as_ref().map_or(0, |counter| counter.dropped_lines() as u64)
+    }
+
+    /// How many connections each shard may hold under `snapshot`.
+    pub(super) fn connections_max(&self, snapshot: &Snapshot) -> usize {
+        host::connections_max(self.given.descriptors_max, self.shards.len(), snapshot)
     }
 
     /// Why new connections should go elsewhere; empty when ready.
@@ -109,6 +130,13 @@ impl Control {
     }
 }
 
+#[cfg(test)]
+impl Given {
+    pub(super) fn for_test() -> Self {
+        Given { started_at: SystemTime::now(), descriptors_max: 1024, log_lines_dropped: None }
+    }
+}
+
 impl State {
     /// `snapshot` is in effect.
     pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, origin: Origin, now: SystemTime) {
@@ -128,7 +156,7 @@ mod tests {
     #[test]
     fn only_the_latest_revisions_are_kept() {
         let empty = Arc::new(parse("t", "", Mode::Run).unwrap());
-        let control = Control::new(Vec::new(), Arc::clone(&empty), SystemTime::now());
+        let control = Control::new(Vec::new(), Arc::clone(&empty), Given::for_test());
         let mut state = control.state();
         for revision in 1..=250 {
             let snapshot = Arc::new(Snapshot { revision, ..Snapshot::clone(&empty) });

@@ -76,8 +76,8 @@ impl Direction {
         loop {
             match self {
                 Direction::Open(held) => {
-                    if held.is_some() {
-                        ready!(to.poll_send(held, context)).map_err(failed(to_side))?;
+                    if held.is_some() && to.poll_send(held, context).map_err(failed(to_side))?.is_pending() {
+                        return from.poll_failed(context).map(failed(from_side)).map(Err);
                     }
                     match ready!(from.poll_recv(context)).map_err(failed(from_side))? {
                         Some(buf) => {
@@ -88,7 +88,9 @@ impl Direction {
                     }
                 }
                 Direction::Ending => {
-                    ready!(to.poll_flush(context)).map_err(failed(to_side))?;
+                    if to.poll_flush(context).map_err(failed(to_side))?.is_pending() {
+                        return from.poll_failed(context).map(failed(from_side)).map(Err);
+                    }
                     // The last direction need not say that it ended: the close that follows at once does.
                     if !other_done {
                         to.finish_sending().map_err(failed(to_side))?;

@@ -115,6 +115,7 @@ metrics! {
     CONFIG_RELOAD: Counter "weir_config_reload_total" &["result"], "Reloads by result. After a failure the config before goes on, unless a stuck shard alone is late.";
     CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last took effect on every shard; the start counts.";
     DRAINING: Gauge "weir_draining" &[], "1 if the process was asked to stop and finishes what runs.";
+    LOG_LINES_DROPPED: Counter "weir_log_lines_dropped_total" &[], "Lines of the log that were dropped because nobody took them from stderr fast enough.";
     BUILD_INFO: Gauge "weir_build_info" &["version"], "1, with the version.";
 
     // The process, by the names that every Prometheus client uses.

@@ -24,6 +24,8 @@ pub struct Scrape {
     pub reloads_failed: u64,
     /// When a config last took effect.
     pub last_success: Option<SystemTime>,
+    /// Log lines that found no place.
+    pub log_lines_dropped: u64,
     /// The process was asked to stop.
     pub draining: bool,
     /// The process.
@@ -62,6 +64,7 @@ impl Scrape {
         });
         optional(text, &names::CONFIG_LAST_SUCCESS, self.last_success.map(unix_seconds));
         text.family(&names::DRAINING, |family| family.sample(&[], self.draining));
+        text.family(&names::LOG_LINES_DROPPED, |family| family.sample(&[], self.log_lines_dropped));
         text.family(&names::BUILD_INFO, |family| family.sample(&[env!("CARGO_PKG_VERSION")], true));
     }
 

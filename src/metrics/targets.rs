@@ -8,6 +8,10 @@ use super::text::Text;
 use crate::health::State;
 use crate::shard::{GroupReport, ShardReport, TargetReport};
 
+/// Every state, in the order of the text.
+pub(super) const STATES: [State; 5] =
+    [State::Healthy, State::Initial, State::Unhealthy, State::Draining, State::Unused];
+
 /// By name: what each shard, by number, says.
 type Groups<'r> = BTreeMap<&'r str, Vec<(usize, &'r GroupReport)>>;
 
@@ -56,7 +60,6 @@ fn targets_of<'r>(group: &'r str, reports: &[(usize, &'r GroupReport)]) -> Vec<T
 }
 
 fn states(text: &mut Text, groups: &Groups, targets: &[Target]) {
-    const STATES: [State; 5] = [State::Healthy, State::Initial, State::Unhealthy, State::Draining, State::Unused];
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for target in targets {
         if let Some(state) = worst_state(target.reports.iter().map(|report| report.state)) {

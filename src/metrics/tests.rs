@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use hdrhistogram::Histogram;
 
+use super::targets::STATES;
 use super::{Heartbeat, Process, Scrape, names, worst_state};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, State};
 use crate::ring::RingCounts;
 use crate::shard::{
-    CheckCounts, CloseReason, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport,
+    CheckCounts, CloseReason, GroupReport, ListenerCounts, ListenerReport, RefuseReason, ShardReport, TargetCounts,
+    TargetReport,
 };
 
 #[test]
@@ -69,6 +71,11 @@ fn a_stuck_shard_is_named_and_its_age_told() {
 }
 
 #[test]
+fn dropped_lines_of_the_log_are_counted() {
+    assert_eq!(samples(&scrape_of_two_shards())["weir_log_lines_dropped_total"], "5");
+}
+
+#[test]
 fn every_metric_is_in_a_full_scrape() {
     let text = scrape_of_two_shards().to_text();
     for metric in names::ALL {
@@ -93,6 +100,21 @@ fn the_worst_state_stands_for_all_shards() {
     assert_eq!(of(&[]), None);
 }
 
+#[test]
+fn the_documentation_names_every_reason_and_state() {
+    let refused: Vec<&str> = RefuseReason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let closed: Vec<&str> = CloseReason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let states = STATES.map(State::as_str);
+    let rows = [("`reason` of refused connections", &*refused), ("`reason` of closed connections", &*closed)];
+    for (label, values) in rows.into_iter().chain([("`state`", &states[..])]) {
+        let row = DOCUMENT.lines().find(|line| line.starts_with(&format!("| {label} |"))).expect(label);
+        let missing = values.iter().find(|value| !row.contains(&format!("`{value}`")));
+        assert_eq!(missing, None, "docs/metrics.md, {label}");
+    }
+}
+
+const DOCUMENT: &str = include_str!("../../docs/metrics.md");
+
 /// Series to value.
 fn samples(scrape: &Scrape) -> HashMap<String, String> {
     let text = scrape.to_text();
@@ -112,6 +134,7 @@ fn scrape_of_two_shards() -> Scrape {
             Heartbeat { shard: 1, stuck: true, age: stuck_age },
         ],
         revision: 3,
+        log_lines_dropped: 5,
         last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
         process: Process::now(SystemTime::UNIX_EPOCH),
         ..Scrape::default()

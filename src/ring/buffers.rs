@@ -362,11 +362,6 @@ impl Buf {
         self.len -= count;
     }
 
-    /// Keeps the first `len` bytes only.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(u16::try_from(len).unwrap_or(u16::MAX));
-    }
-
     fn whole(&mut self) -> &mut [u8] {
         // SAFETY: see `deref`; `&mut self` makes this the only view of the buffer.
         unsafe { std::slice::from_raw_parts_mut(self.pool.address(self.id), BUFFER_BYTES) }
@@ -482,8 +477,6 @@ mod tests {
         assert_eq!(buf.append(&vec![7; BUFFER_BYTES + 1]), BUFFER_BYTES);
         buf.advance(10);
         assert_eq!((buf.len(), buf.room()), (BUFFER_BYTES - 10, 0));
-        buf.truncate(3);
-        assert_eq!(&buf[..], [7, 7, 7]);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //!
 //! One system call a turn. By the time the driver's turn comes again every task it woke has run, so it may block at once,
 //! unless a task made another one runnable (`Ring::spawn`, `Ring::note_runnable`): then it only looks. It blocks for one
-//! tick at most, which bounds how late glommio's own timers and channels are served: `yield_task_queue_now`, which costs
-//! glommio two system calls, is due once a tick and not once a turn.
+//! tick at most. glommio runs the tasks and nothing else: its rings, timers and sleep are never reached while the driver is
+//! always runnable (`shard/run.rs` says why that is wanted); deadlines are `Ring::sleep`'s.
 //!
 //! `DEFER_TASKRUN`: the kernel's side of our operations runs inside `enter`, on this thread, never in the middle of a task.
 //! Always: `Core` is borrowed by the driver during a turn and by a poll for its own length, never across an await.
@@ -61,7 +61,7 @@ pub(super) struct Core {
     /// Operations that did not fit into the submission queue, in order.
     overflow: VecDeque<squeue::Entry>,
     /// Whether descriptors are registered at all (`REGISTER_KERNEL_MIN`).
-    pub(super) registers: bool,
+    registers: bool,
     /// `fixed[fd] == fd`: what the kernel reads when a descriptor is registered under its own number.
     fixed: Mapping,
     fixed_len: usize,
@@ -176,14 +176,9 @@ impl Ring {
     }
 
     async fn drive(self) -> ! {
-        let mut glommio_due = self.now() + TICK;
         loop {
             self.turn();
             yield_once().await;
-            if self.now() >= glommio_due {
-                glommio::executor().yield_task_queue_now().await;
-                glommio_due = self.now() + TICK;
-            }
         }
     }
 
@@ -290,10 +285,14 @@ impl Core {
         self.generation
     }
 
+    pub(super) fn can_register(&self, fd: RawFd) -> bool {
+        self.registers && usize::try_from(fd).is_ok_and(|index| index < self.fixed_len)
+    }
+
     /// Registers `fd` under its own number, ahead of every operation queued after this.
     pub(super) fn register(&mut self, fd: RawFd) {
         let index = usize::try_from(fd).unwrap_or(usize::MAX);
-        assert!(index < self.fixed_len, "descriptor {fd} is beyond the limit that held when the ring was made");
+        assert!(index < self.fixed_len, "asked for by whoever looked at `can_register`");
         let cells: *mut RawFd = self.fixed.start().cast().as_ptr();
         let cell = cells.wrapping_add(index);
         // SAFETY: `index < fixed_len`, so the cell lies in the mapping, which is page aligned. The kernel reads it while the update
@@ -371,7 +370,7 @@ impl Core {
         let (kind, generation, slot) = token::decode(user_data);
         let index = slot as usize;
         let known = match kind {
-            Some(Kind::Receive | Kind::Send | Kind::Connect) => {
+            Some(Kind::Receive | Kind::Send | Kind::Connect | Kind::Watch) => {
                 self.sockets.get(index).is_some_and(|socket| socket.generation == generation)
             }
             Some(Kind::Accept) => self.listeners.get(index).is_some_and(|l| l.generation == generation),
@@ -386,6 +385,7 @@ impl Core {
             Some(Kind::Receive) => self.complete_receive(slot, result, flags),
             Some(Kind::Send) => self.complete_send(slot, result),
             Some(Kind::Connect) => self.complete_connect(slot, result),
+            Some(Kind::Watch) => self.complete_watch(slot, result),
             Some(Kind::Accept) => self.complete_accept(slot, result, flags),
             _ => self.complete_event(slot, result),
         }

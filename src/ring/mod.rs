@@ -36,4 +36,3 @@ pub use socket::{RECEIVE_QUEUE_MAX, SEND_QUEUE_MAX};
 pub use stream::Stream;
 pub use tcp::TcpStream;
 pub use timer::{Elapsed, Sleep, TICK};
-pub use wheel::{Key, Wheel};

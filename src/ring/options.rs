@@ -131,6 +131,13 @@ pub(super) fn reset_on_close(fd: RawFd) {
     let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
 }
 
+/// The socket's pending error, which is taken by asking for it.
+pub(super) fn error_of(fd: RawFd) -> Option<i32> {
+    // SAFETY: `fd` is open: its slot keeps it so.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+    SockRef::from(&fd).take_error().ok()??.raw_os_error()
+}
+
 pub(super) fn finish_sending(fd: RawFd) -> io::Result<()> {
     // SAFETY: `fd` is open: the caller's handle keeps it so.
     let fd = unsafe { BorrowedFd::borrow_raw(fd) };

@@ -113,6 +113,15 @@ impl Stream for SimStream {
         self.shared.borrow_mut().poll_receive(context)
     }
 
+    fn poll_failed(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let connection = &mut *self.shared.borrow_mut();
+        if connection.reset != Reset::No {
+            return Poll::Ready(io::Error::from_raw_os_error(libc::ECONNRESET));
+        }
+        connection.receive.waiting = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shared.borrow_mut().poll_send(buf, context)
     }
@@ -222,6 +231,10 @@ impl Far {
         let connection = &mut *self.shared.borrow_mut();
         if connection.reset == Reset::No {
             connection.reset = Reset::Untold;
+            // A posted receive hears of it when it completes (`arrive`), a watch at once.
+            if !connection.receive.armed {
+                wake(&mut connection.receive.waiting);
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use io_uring::{cqueue, opcode, squeue, types};
 
 use super::buffers::{BUFFER_BYTES, Buf, Queue};
 use super::driver::{BUFFER_GROUP, Core, as_slot};
+use super::options;
 use super::token::{self, Kind};
 
 /// Received buffers that nobody has taken yet: at so many the receive is cancelled until they are.
@@ -31,16 +32,20 @@ const BUFFER_LEN: u32 = BUFFER_BYTES as u32;
 /// A registered descriptor saves the kernel a look-up each send and costs two operations a connection: not worth it for a
 /// connection that only serves a request or two.
 const REGISTER_AFTER_SENDS: u8 = 8;
+/// What a watch waits for. The kernel reports both whether or not they are asked for.
+const WATCHED: u32 = (libc::POLLERR | libc::POLLHUP) as u32;
 
 pub(super) struct Socket {
     pub(super) generation: u32,
     pub(super) fd: RawFd,
-    /// Operations whose last completion is still to come: one receive, one send or connect.
+    /// Operations whose last completion is still to come: one receive, one send or connect, one watch.
     pub(super) in_flight: u8,
     /// The handle is gone.
     released: bool,
-    /// Sends so far, up to `REGISTER_AFTER_SENDS`: the descriptor is registered from then on.
+    /// Sends so far, up to `REGISTER_AFTER_SENDS`.
     sends: u8,
+    registered: bool,
+    watch: Watch,
     receive: Receive,
     send: Send,
     connect: Option<Box<Connect>>,
@@ -62,6 +67,14 @@ enum ReceiveState {
     Armed,
     Cancelling,
     Starved,
+}
+
+/// The poll for a failure: once a connection at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Watch {
+    Off,
+    On,
+    Over,
 }
 
 /// How the receiving direction ended.
@@ -119,6 +132,8 @@ impl Socket {
             in_flight: 0,
             released: false,
             sends: 0,
+            registered: false,
+            watch: Watch::Off,
             receive: Receive {
                 queue: Queue::EMPTY,
                 state: ReceiveState::Idle,
@@ -131,13 +146,9 @@ impl Socket {
         }
     }
 
-    fn is_registered(&self) -> bool {
-        self.sends > REGISTER_AFTER_SENDS
-    }
-
     /// A registered descriptor is known to the kernel under its own number.
     fn flags(&self) -> squeue::Flags {
-        if self.is_registered() { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() }
+        if self.registered { squeue::Flags::FIXED_FILE } else { squeue::Flags::empty() }
     }
 }
 
@@ -159,6 +170,8 @@ impl Core {
         socket.released = true;
         let generation = socket.generation;
         let (receiving, sending) = (socket.receive.state == ReceiveState::Armed, socket.send.sending);
+        let starved = socket.receive.state == ReceiveState::Starved;
+        let watching = socket.watch == Watch::On;
         let connecting = socket.connect.as_ref().is_some_and(|connect| connect.result.is_none());
         self.pool.clear(&mut socket.receive.queue);
         if !sending {
@@ -173,6 +186,12 @@ impl Core {
         if connecting {
             self.cancel(Kind::Connect, generation, slot);
         }
+        if watching {
+            self.cancel(Kind::Watch, generation, slot);
+        }
+        if starved {
+            self.starved.retain(|waiting| *waiting != (slot, generation));
+        }
         self.finish_socket(slot);
     }
 
@@ -185,7 +204,7 @@ impl Core {
         let mut socket = self.sockets.remove(slot as usize);
         self.pool.clear(&mut socket.send.queue);
         debug_assert!(socket.receive.queue.is_empty());
-        if socket.is_registered() {
+        if socket.registered {
             self.unregister(socket.fd);
         }
         self.close(socket.fd);
@@ -244,6 +263,38 @@ impl Core {
             self.arm_receive(slot);
         }
         Poll::Pending
+    }
+
+    /// Ready with the error once the connection has failed, whatever is still queued: for whoever waits for another socket and
+    /// does not receive from this one meanwhile. A reset would go unseen without it.
+    pub(super) fn poll_failed(&mut self, slot: u32, context: &Context<'_>) -> Poll<io::Error> {
+        let socket = &mut self.sockets[slot as usize];
+        let received = if let Some(End::Error(errno)) = socket.receive.end { Some(errno) } else { None };
+        if let Some(errno) = received.or(socket.send.error) {
+            return Poll::Ready(io::Error::from_raw_os_error(errno));
+        }
+        socket.receive.waiter.wait(context);
+        let receives = matches!(socket.receive.state, ReceiveState::Armed | ReceiveState::Cancelling);
+        if !receives && socket.watch == Watch::Off {
+            socket.watch = Watch::On;
+            socket.in_flight += 1;
+            let entry = opcode::PollAdd::new(types::Fd(socket.fd), WATCHED).build().flags(socket.flags());
+            let user_data = token::encode(Kind::Watch, socket.generation, slot);
+            self.push(entry.user_data(user_data));
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn complete_watch(&mut self, slot: u32, result: i32) {
+        let socket = &mut self.sockets[slot as usize];
+        socket.in_flight -= 1;
+        socket.watch = Watch::Over;
+        // Without an error it was a hang-up: both sides have finished, in order.
+        if u32::try_from(result).is_ok_and(|events| events & libc::POLLERR as u32 != 0) {
+            socket.receive.end = Some(End::Error(options::error_of(socket.fd).unwrap_or(libc::ECONNRESET)));
+            socket.receive.waiter.wake();
+        }
+        self.finish_socket(slot);
     }
 
     fn arm_receive(&mut self, slot: u32) {
@@ -378,12 +429,10 @@ impl Core {
         let Some((start, len)) = self.pool.front(&socket.send.queue) else { return };
         socket.send.sending = true;
         socket.in_flight += 1;
-        if self.registers && !socket.is_registered() {
+        if socket.sends < REGISTER_AFTER_SENDS {
             socket.sends += 1;
-            if socket.is_registered() {
-                let fd = socket.fd;
-                self.register(fd);
-            }
+        } else if !socket.registered {
+            self.register_socket(slot);
         }
         let socket = &self.sockets[slot as usize];
         let entry = opcode::Send::new(types::Fd(socket.fd), start, len)
@@ -392,6 +441,15 @@ impl Core {
             .flags(socket.flags());
         let user_data = token::encode(Kind::Send, socket.generation, slot);
         self.push(entry.user_data(user_data));
+    }
+
+    /// From now on the kernel knows it under its number. Asked for with each send where it cannot be: a comparison.
+    fn register_socket(&mut self, slot: u32) {
+        let fd = self.fd_of(slot);
+        if self.can_register(fd) {
+            self.sockets[slot as usize].registered = true;
+            self.register(fd);
+        }
     }
 
     pub(super) fn complete_send(&mut self, slot: u32, result: i32) {

@@ -15,6 +15,10 @@ pub trait Stream {
     /// The next bytes; `None` when the other side has finished sending.
     fn poll_recv(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>>;
 
+    /// Ready with the error once the connection has failed. To be asked instead of `poll_recv` while the received bytes cannot be
+    /// passed on: a reset would go unseen, and the connection would keep its buffers, for as long as that lasts.
+    fn poll_failed(&self, context: &mut Context<'_>) -> Poll<io::Error>;
+
     /// Queues `buf` for sending, all of it and in order; waits while too much is unsent. Takes the buffer out of `buf` when it
     /// is queued. An error of an earlier send comes out here.
     fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>>;

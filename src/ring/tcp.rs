@@ -41,6 +41,10 @@ impl Stream for TcpStream {
         self.ring.shared.core.borrow_mut().poll_receive(self.slot, context)
     }
 
+    fn poll_failed(&self, context: &mut Context<'_>) -> Poll<io::Error> {
+        self.ring.shared.core.borrow_mut().poll_failed(self.slot, context)
+    }
+
     fn poll_send(&self, buf: &mut Option<Buf>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.ring.shared.core.borrow_mut().poll_send(self.slot, buf, context)
     }

@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Event = 5,
     /// Registration, cancel or close: silent when it succeeds.
     Silent = 6,
+    /// Poll of a socket that is not being received from: did it fail?
+    Watch = 7,
 }
 
 /// Bits of a generation that fit beside kind and slot.
@@ -40,6 +42,7 @@ pub(super) fn decode(user_data: u64) -> (Option<Kind>, u32, u32) {
         4 => Some(Kind::Accept),
         5 => Some(Kind::Event),
         6 => Some(Kind::Silent),
+        7 => Some(Kind::Watch),
         _ => None,
     };
     let low = u32::try_from(user_data & u64::from(u32::MAX)).unwrap_or(u32::MAX);
@@ -54,14 +57,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_comes_back_as_it_was(kind in 1..=6_u8, generation in 0..=GENERATION_MASK, slot: u32) {
+        fn a_token_comes_back_as_it_was(kind in 1..=7_u8, generation in 0..=GENERATION_MASK, slot: u32) {
             let kind = match kind {
                 1 => Kind::Receive,
                 2 => Kind::Send,
                 3 => Kind::Connect,
                 4 => Kind::Accept,
                 5 => Kind::Event,
-                _ => Kind::Silent,
+                6 => Kind::Silent,
+                _ => Kind::Watch,
             };
             prop_assert_eq!(decode(encode(kind, generation, slot)), (Some(kind), generation, slot));
         }

@@ -56,12 +56,6 @@ impl<T> Wheel<T> {
         self.len
     }
 
-    /// No deadline is set.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// `value` comes out of the first `advance` to `deadline` or past it. A deadline that is not in the future comes out
     /// of the next one.
     pub fn insert(&mut self, deadline: u64, value: T) -> Key {
@@ -205,7 +199,7 @@ mod tests {
             wheel.insert(deadline, deadline);
             assert!(advance(&mut wheel, deadline - 1).is_empty(), "{deadline} fired early");
             assert_eq!(advance(&mut wheel, deadline), [deadline]);
-            assert!(wheel.is_empty());
+            assert_eq!(wheel.len(), 0);
         }
     }
 

@@ -202,7 +202,7 @@ fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<Soc
     if listening.config.borrow().scheme == Scheme::Internal && !is_private(client.ip()) {
         return Err(RefuseReason::Scheme);
     }
-    if shard.table.len() >= shard.connections_max {
+    if shard.is_full() {
         return Err(RefuseReason::Overload);
     }
     Ok(client)

@@ -25,7 +25,7 @@ pub enum Order {
     /// Stop accepting, finish what runs for so long at most, then end. Answered with the number of connections that were
     /// still open and had to be reset.
     Drain(Duration, oneshot::Sender<usize>),
-    /// End the thread. What is still open is closed by the process's end.
+    /// Obey nothing more. What is still open is closed by the process's end.
     End,
 }
 
@@ -34,6 +34,9 @@ pub enum Order {
 pub struct Apply {
     /// What to run on.
     pub snapshot: Arc<Snapshot>,
+    /// Connections that the shard may hold from now on: what a snapshot's targets and listeners leave of the descriptors.
+    /// More that are open already stay.
+    pub connections_max: usize,
     /// Listening sockets, already bound: binding is control's, so that a shard cannot fail where another succeeded.
     pub sockets: Vec<(SocketAddr, OwnedFd)>,
     /// Answered when connections are decided by the new snapshot.
@@ -48,7 +51,7 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
-    pub(super) fn new(bell: Bell) -> (Self, mpsc::Receiver<Order>) {
+    pub(crate) fn new(bell: Bell) -> (Self, mpsc::Receiver<Order>) {
         let (sender, receiver) = mpsc::channel();
         (Mailbox { orders: sender, bell }, receiver)
     }

@@ -33,11 +33,12 @@ use crate::ring::{Bell, Event, Ring};
 
 /// Bytes of glommio's own I/O buffers, which nothing uses: our sockets have theirs in ring.
 const GLOMMIO_IO_BYTES: usize = 64 * 1024;
-/// The driver yields by itself, and there is one task queue: nothing needs to be preempted. And nothing may: where the timer
-/// has fired before a round's first task (a busy host kept the thread waiting just then), glommio 0.9 takes the round for idle
-/// and parks for ever without a look at its queue. At its default of 100 ms a shard hung once in some hours of a load of 14.
+/// With one task queue, whose driver is always runnable, nothing needs to be preempted, and glommio stays in its loop over the
+/// tasks. It must not leave it: where its timer has fired before the first task of a round ran (a busy host kept the thread
+/// waiting just then), glommio 0.9 takes the round for idle and parks for ever without a look at its queue. At the default of
+/// 100 ms that hung a shard once in some hours at a load of 14.
 const NO_PREEMPTION: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Entries of glommio's own rings, which serve nothing but its timers.
+/// Entries of glommio's own rings, which serve nothing.
 const GLOMMIO_RING_ENTRIES: usize = 16;
 
 /// Who a shard is.
@@ -49,8 +50,6 @@ pub struct Setup {
     pub shards: usize,
     /// The core it is bound to.
     pub core: usize,
-    /// Connections it may hold.
-    pub connections_max: usize,
 }
 
 /// A shard that is starting.
@@ -84,7 +83,7 @@ pub(super) struct Shard {
     pub(super) id: usize,
     pub(super) shards: usize,
     pub(super) core: usize,
-    pub(super) connections_max: usize,
+    connections_max: Cell<usize>,
     pub(super) ring: Ring,
     pub(super) table: Table,
     snapshot: RefCell<Arc<Snapshot>>,
@@ -138,7 +137,7 @@ impl Shard {
             id: setup.id,
             shards: setup.shards,
             core: setup.core,
-            connections_max: setup.connections_max,
+            connections_max: Cell::new(0),
             ring,
             table: Table::default(),
             snapshot: RefCell::new(empty),
@@ -159,7 +158,8 @@ impl Shard {
             Order::Report(answer) => {
                 let _ = answer.send(Box::new(self.report()));
             }
-            Order::Apply(Apply { snapshot, sockets, done }) => {
+            Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
+                self.connections_max.set(connections_max);
                 self.apply(&snapshot, sockets);
                 let _ = done.send(());
             }
@@ -288,6 +288,11 @@ impl Shard {
         left
     }
 
+    /// It holds as many connections as it may (requirement K5).
+    pub(super) fn is_full(&self) -> bool {
+        self.table.len() >= self.connections_max.get()
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
     }
@@ -345,7 +350,7 @@ impl Shard {
             revision: snapshot.revision,
             draining: self.draining.get(),
             connections: self.table.len(),
-            connections_max: self.connections_max,
+            connections_max: self.connections_max.get(),
             ring: self.ring.counts(),
             listeners: snapshot
                 .listeners

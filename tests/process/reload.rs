@@ -92,7 +92,7 @@ fn r_k1_a_listener_whose_port_is_taken_changes_nothing() {
     let wanted = weir.config.clone().listener("free", free, "app").listener("taken", taken_address, "app").to_toml();
     assert_eq!(weir.reload(&wanted), Reload::Rejected);
     assert!(client::connect(free).is_err(), "nothing of it is in force");
-    assert!(weir.log().contains(&format!("{taken_address}")), "the log says what is taken");
+    wait_until("the log says what is taken", || weir.log().contains(&taken_address.to_string()));
     assert_eq!(client::ask(web).expect("it serves on"), "a");
     drop(taken);
     assert_eq!(weir.reload(&wanted), Reload::Applied);
@@ -113,10 +113,11 @@ fn r_k1_a_broken_config_changes_nothing_and_the_log_says_where() {
     ] {
         assert_ne!(broken, good);
         assert_eq!(weir.reload(&broken), Reload::Rejected);
-        let log = weir.log();
         let line = 1 + broken.lines().zip(good.lines()).position(|(new, old)| new != old).expect("they differ");
         let place = format!("weir.toml:{line}:");
-        assert!(log.lines().any(|text| text.contains(&place) && text.contains(complaint)), "{place}{complaint}\n{log}");
+        wait_until(&format!("the log says {place} {complaint}"), || {
+            weir.log().lines().any(|text| text.contains(&place) && text.contains(complaint))
+        });
         assert_eq!(weir.metric("weir_config_revision", &[]), revision);
         assert_eq!(client::ask(web).expect("it serves on"), "a");
     }

@@ -37,11 +37,8 @@ fn on_ring<F: Future<Output = ()> + 'static>(test: impl FnOnce(Ring) -> F + Send
 /// Runs `test` on a shard's ring that has at most so many buffers.
 fn on_small_ring<F: Future<Output = ()> + 'static>(buffers: usize, test: impl FnOnce(Ring) -> F + Send + 'static) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let shard = LocalExecutorBuilder::new(Placement::Unbound)
-        .io_memory(64 << 10)
-        .ring_depth(16)
-        .preempt_timer(3600 * PATIENCE)
-        .spawn(move || async move {
+    let shard =
+        LocalExecutorBuilder::new(Placement::Unbound).io_memory(64 << 10).ring_depth(16).spawn(move || async move {
             let ring = Ring::with_buffers_max(buffers).expect("a ring");
             ring.spawn_driver();
             // Ours and the executor's descriptors are all open after this.

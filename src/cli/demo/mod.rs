@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::time::Duration;
 
+use tracing_appender::non_blocking::ErrorCounter;
+
 use crate::config::{self, Mode};
 use crate::control::{Options, Source};
 
@@ -31,7 +33,7 @@ pub(super) fn print_config() -> Result<(), String> {
     io::stdout().write_all(CONFIG.as_bytes()).map_err(|error| format!("cannot print: {error}"))
 }
 
-pub(super) fn demo() -> Result<(), String> {
+pub(super) fn demo(log_lines_dropped: Option<ErrorCounter>) -> Result<(), String> {
     let snapshot = config::parse("demo", CONFIG, Mode::Demo).map_err(|errors| errors.to_string())?;
     let targets = snapshot.groups.iter().flat_map(|group| &group.targets);
     for (target, name) in targets.zip('a'..='z') {
@@ -44,7 +46,12 @@ pub(super) fn demo() -> Result<(), String> {
         })?;
         target::start(listener, format!("hello from target {name} ({})\n", target.label));
     }
-    super::run(&Options { source: Source::Demo(CONFIG), drain: DRAIN, greeting: GREETING.to_owned() })
+    super::run(&Options {
+        source: Source::Demo(CONFIG),
+        drain: DRAIN,
+        greeting: GREETING.to_owned(),
+        log_lines_dropped,
+    })
 }
 
 #[cfg(test)]

@@ -33,8 +33,9 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
         reloads_succeeded: state.reloads.succeeded,
         reloads_failed: state.reloads.failed,
         last_success: state.reloads.last_success,
+        log_lines_dropped: control.log_lines_dropped(),
         draining: state.phase == Phase::Draining,
-        process: Process::now(control.started_at),
+        process: Process::now(control.given.started_at),
     };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], scrape.to_text())
 }

@@ -1,17 +1,20 @@
-//! The endpoint over a real socket, with no shard behind it.
+//! The endpoint over a real socket, with no shard behind it, or one that the test plays.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Door;
 use crate::config::{Admin, AdminAddress, Mode, parse};
-use crate::control::state::{Control, Phase};
+use crate::control::shards::{self, Shards};
+use crate::control::state::{Control, Given, Phase};
+use crate::control::tests::played;
+use crate::shard::Order;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const CONFIG: &str = "[[target_group]]\nname='app'\nprotocol='tcp'\ntarget=[{address='10.0.0.1',port=80}]\n";
@@ -24,6 +27,10 @@ struct Endpoint {
 
 impl Endpoint {
     fn start(token: Option<&str>) -> Self {
+        Self::before(Vec::new(), token)
+    }
+
+    fn before(shards: Shards, token: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin.sock");
         let token_file = token.map(|token| {
@@ -33,7 +40,7 @@ impl Endpoint {
         });
         let door = Door::open(&Admin { listen: AdminAddress::Unix(path.clone()), token_file }).unwrap();
         let snapshot = Arc::new(parse("t", CONFIG, Mode::Run).unwrap());
-        let control = Control::new(Vec::new(), snapshot, SystemTime::now());
+        let control = Control::new(shards, snapshot, Given::for_test());
         tokio::spawn(door.serve(Arc::clone(&control)));
         Endpoint { control, path, _directory: directory }
     }
@@ -97,6 +104,28 @@ async fn readiness_says_why_not() {
     let (status, body) = endpoint.get("/readyz").await;
     assert!(status == 503 && body.starts_with("draining"), "{body}");
     assert_eq!(endpoint.get("/livez").await.0, 200, "a draining process is alive");
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn a_stuck_shard_is_named_by_readiness_and_metrics_until_it_answers() {
+    let (shard, orders) = played(3);
+    let endpoint = Endpoint::before(vec![shard], None);
+    endpoint.control.state().phase = Phase::Serving;
+    let _watching = shards::watch(&endpoint.control.shards);
+    sleep(shards::STUCK_AFTER + Duration::from_secs(1)).await;
+    let (status, body) = endpoint.get("/readyz").await;
+    assert_eq!((status, body.as_str()), (503, "shard 3 on core 13 is stuck: no answer for 4 s\n"));
+    assert!(endpoint.get("/metrics").await.1.contains("\nweir_shard_stuck{shard=\"3\"} 1\n"));
+    assert_eq!(endpoint.get("/livez").await.0, 200, "the process is alive");
+
+    for order in orders.try_iter() {
+        if let Order::Ping(answer) = order {
+            answer.send(()).unwrap();
+        }
+    }
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(endpoint.get("/readyz").await, (200, "ok\n".to_owned()));
+    assert!(endpoint.get("/metrics").await.1.contains("\nweir_shard_stuck{shard=\"3\"} 0\n"));
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -44,8 +44,8 @@ pub(super) fn balancer(control: &Control) -> Value {
         "not_ready_reasons": not_ready,
         "revision": state.snapshot.revision,
         "shards": control.shards.len(),
-        "started_at": rfc3339(control.started_at),
-        "uptime_seconds": control.started_at.elapsed().unwrap_or_default().as_secs(),
+        "started_at": rfc3339(control.given.started_at),
+        "uptime_seconds": control.given.started_at.elapsed().unwrap_or_default().as_secs(),
         "reloads": { "success": state.reloads.succeeded, "failure": state.reloads.failed },
     })
 }

@@ -1,0 +1,219 @@
+//! Control beside shards that the test plays itself: it reads their mailboxes, or does not. The clock is tokio's, paused, so
+//! seconds of waiting take none. One test runs a real shard.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::sleep;
+
+use super::host;
+use super::reports::Reporter;
+use super::run::{self, NotApplied};
+use super::shards::{self, Handle, Life};
+use super::state::{Control, Given, Origin, Phase};
+use crate::config::{Mode, Snapshot, parse};
+use crate::ring::{Bell, RingCounts};
+use crate::shard::{Apply, Mailbox, Order, ShardReport};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A shard, and its mailbox for the test to read. Its core is ten more than its number.
+pub(super) fn played(id: usize) -> (Arc<Handle>, Receiver<Order>) {
+    let (mailbox, orders) = Mailbox::new(Bell::new().expect("a descriptor"));
+    (Arc::new(Handle::new(id, id + 10, mailbox)), orders)
+}
+
+fn control(shards: Vec<Arc<Handle>>) -> Arc<Control> {
+    let control = Control::new(shards, Arc::new(Snapshot { revision: 0, ..groups(0) }), Given::for_test());
+    control.state().phase = Phase::Serving;
+    control
+}
+
+/// A snapshot with so many targets and no listener, so that nothing is bound.
+fn groups(targets: usize) -> Snapshot {
+    let targets: Vec<String> = (0..targets).map(|index| format!("{{address='10.0.0.{index}',port=80}}")).collect();
+    let text = format!("[[target_group]]\nname='app'\nprotocol='tcp'\ntarget=[{}]\n", targets.join(","));
+    parse("t", &text, Mode::Run).unwrap()
+}
+
+fn report(shard: usize, revision: u64) -> Box<ShardReport> {
+    Box::new(ShardReport {
+        shard,
+        core: shard + 10,
+        revision,
+        draining: false,
+        connections: 0,
+        connections_max: 0,
+        ring: RingCounts::default(),
+        listeners: Vec::new(),
+        groups: Vec::new(),
+    })
+}
+
+/// Lets the tasks that can run do so; less than anything here waits for.
+async fn a_moment() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+fn answer_ping(orders: &Receiver<Order>) {
+    match orders.try_recv() {
+        Ok(Order::Ping(answer)) => answer.send(()).unwrap(),
+        other => panic!("not a ping: {other:?}"),
+    }
+}
+
+fn take_apply(orders: &Receiver<Order>) -> Apply {
+    match orders.try_recv() {
+        Ok(Order::Apply(apply)) => apply,
+        other => panic!("not a snapshot: {other:?}"),
+    }
+}
+
+/// Waits for a snapshot and confirms it.
+async fn confirm(orders: &Receiver<Order>) -> usize {
+    a_moment().await;
+    let apply = take_apply(orders);
+    apply.done.send(()).unwrap();
+    apply.connections_max
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_answers_is_never_stuck() {
+    let (shard, orders) = played(0);
+    let control = control(vec![Arc::clone(&shard)]);
+    let _watching = shards::watch(&control.shards);
+    for _ in 0..5 {
+        // Late, but in time.
+        sleep(shards::STUCK_AFTER * 9 / 10).await;
+        answer_ping(&orders);
+        a_moment().await;
+        assert_eq!(shard.pulse().life, Life::Answering);
+        assert!(control.not_ready().is_empty());
+        sleep(SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_does_not_answer_is_stuck_until_it_does() {
+    let (good, answering) = played(0);
+    let (bad, silent) = played(1);
+    let control = control(vec![Arc::clone(&good), Arc::clone(&bad)]);
+    let _watching = shards::watch(&control.shards);
+    a_moment().await;
+    answer_ping(&answering);
+    sleep(shards::STUCK_AFTER * 9 / 10).await;
+    assert_eq!(bad.pulse().life, Life::Answering, "not yet");
+    answer_ping(&answering);
+    sleep(SECOND).await;
+    assert_eq!((good.pulse().life, bad.pulse().life), (Life::Answering, Life::Stuck));
+    let reasons = control.not_ready();
+    assert_eq!(reasons, ["shard 1 on core 11 is stuck: no answer for 3 s"]);
+
+    sleep(60 * SECOND).await;
+    answer_ping(&silent);
+    assert!(silent.try_recv().is_err(), "a stuck shard owes one answer, not sixty");
+    a_moment().await;
+    assert_eq!(bad.pulse().life, Life::Answering);
+    assert!(bad.pulse().answered_at.elapsed() < SECOND);
+    sleep(SECOND).await;
+    answer_ping(&silent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_thread_ended_is_not_ready_for_good() {
+    let (shard, orders) = played(2);
+    let control = control(vec![Arc::clone(&shard)]);
+    let mut watching = shards::watch(&control.shards);
+    drop(orders);
+    watching.join_next().await.expect("one watcher").unwrap();
+    assert_eq!(shard.pulse().life, Life::Ended);
+    assert_eq!(control.not_ready(), ["shard 2 on core 12 has ended"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_a_shard_does_not_confirm_is_in_effect_and_says_where_not() {
+    let (good, answering) = played(0);
+    let (bad, silent) = played(1);
+    let control = control(vec![good, bad]);
+    let (applied, _) = tokio::join!(run::apply(&control, groups(1), Origin::Reload), confirm(&answering));
+    assert!(matches!(applied, Err(NotApplied::Unconfirmed(ids)) if ids == [1]));
+    let state = control.state().clone();
+    assert_eq!((state.snapshot.revision, state.revisions.len()), (1, 1));
+    assert_eq!(state.reloads.last_success, None);
+
+    let late = take_apply(&silent);
+    assert_eq!(late.snapshot.revision, 1, "it waits in the mailbox until the shard comes round");
+    assert!(late.done.send(()).is_err(), "nobody waits for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_all_confirm_is_a_success() {
+    let (shard, orders) = played(0);
+    let control = control(vec![shard]);
+    let before = SystemTime::now();
+    let (applied, _) = tokio::join!(run::apply(&control, groups(1), Origin::Reload), confirm(&orders));
+    assert!(applied.is_ok());
+    assert!(control.state().reloads.last_success >= Some(before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r_k5_every_snapshot_sets_anew_how_many_connections_a_shard_may_hold() {
+    let (shard, orders) = played(0);
+    let control = control(vec![shard]);
+    let mut held = Vec::new();
+    for targets in [0, 40, 2] {
+        let (applied, connections_max) =
+            tokio::join!(run::apply(&control, groups(targets), Origin::Reload), confirm(&orders));
+        assert!(applied.is_ok());
+        held.push(connections_max);
+    }
+    assert_eq!(held, [(1024 - 128) / 2, (1024 - 128 - 40) / 2, (1024 - 128 - 2) / 2]);
+}
+
+#[tokio::test]
+async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
+    let core = host::allowed_cores()[0];
+    let shards = shards::start(&[core], &Arc::new(groups(0))).await.unwrap();
+    let control = control(shards);
+    for (targets, expected) in [(0, (1024 - 128) / 2), (40, (1024 - 128 - 40) / 2)] {
+        assert!(run::apply(&control, groups(targets), Origin::Reload).await.is_ok());
+        let reports = Reporter::new(&control.shards).gather().await;
+        assert_eq!(reports[0].connections_max, expected);
+    }
+    shards::end(&control.shards);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_does_not_report_shows_what_it_said_last() {
+    let (shard, orders) = played(0);
+    let reporter = Reporter::new(&vec![shard]);
+    let answer = async |revision| {
+        a_moment().await;
+        match orders.try_recv() {
+            Ok(Order::Report(answer)) => answer.send(report(0, revision)),
+            other => panic!("no report is asked for: {other:?}"),
+        }
+    };
+    let revisions = async || reporter.gather().await.iter().map(|report| report.revision).collect::<Vec<_>>();
+    assert_eq!(tokio::join!(revisions(), answer(7)).0, [7]);
+
+    sleep(SECOND).await;
+    assert_eq!(revisions().await, [7], "it is waited for, and then shows what it said last");
+    sleep(SECOND).await;
+    assert_eq!(revisions().await, [7]);
+    // One order for both rounds. The answer is too late for either, so the next round asks again.
+    assert!(answer(8).await.is_ok());
+    assert!(orders.try_recv().is_err());
+    sleep(SECOND).await;
+    assert_eq!(tokio::join!(revisions(), answer(9)).0, [9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_soon_after_gets_the_same_reports() {
+    let (shard, orders) = played(0);
+    let reporter = Reporter::new(&vec![shard]);
+    assert!(reporter.gather().await.is_empty(), "it never answered");
+    assert!(reporter.gather().await.is_empty());
+    assert_eq!(orders.try_iter().count(), 1, "one order, not two");
+}
