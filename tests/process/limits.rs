@@ -15,6 +15,7 @@ const IDLE_BYTES_MAX: u64 = 2048;
 const DESCRIPTORS_NEEDED: usize = 2 * IDLE_CONNECTIONS + 200;
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_k5_9000_idle_connections_cost_2_kib_each_at_most_and_all_of_them_work() {
     let _turn = place::turn();
     if proc::raise_limit() < DESCRIPTORS_NEEDED {

@@ -2,14 +2,13 @@
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::config::{Config, Group};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, place, wait_until};
+use crate::support::{client, handlers, namespace, place, wait_until};
 
 #[test]
 fn r_l1_listeners_on_several_addresses_each_answer_for_their_own_group() {
@@ -132,26 +131,10 @@ fn r_l8_an_internal_listener_takes_private_clients() {
 #[test]
 fn r_l8_an_internal_listener_resets_public_clients() {
     const NAME: &str = "listeners::r_l8_an_internal_listener_resets_public_clients";
-    const INSIDE: &str = "WEIR_TEST_INSIDE_NAMESPACE";
-    if std::env::var_os(INSIDE).is_some() {
-        return public_clients_at_an_internal_listener();
-    }
-    if !Command::new("unshare").args(["--net", "ip", "link"]).output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: no network namespace can be made here (it takes root and iproute2)");
-        return;
-    }
-    let inside = "ip link set lo up && ip address add 203.0.113.7/32 dev lo && exec \"$@\"";
-    let this = std::env::current_exe().expect("this test binary");
-    let output = Command::new("unshare")
-        .args(["--net", "sh", "-ec", inside, "sh"])
-        .arg(this)
-        .args(["--exact", NAME, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    namespace::inside(NAME, &[PUBLIC], public_clients_at_an_internal_listener);
 }
+
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 
 fn public_clients_at_an_internal_listener() {
     let target = Target::start(handlers::identify("a"));
@@ -159,7 +142,7 @@ fn public_clients_at_an_internal_listener() {
     let open = place::free();
     config.listeners[0].keys = "scheme = \"internal\"".into();
     let weir = Weir::start(config.listener("open", open, "app"));
-    let from = |to| client::connect_from(SocketAddr::new(Ipv4Addr::new(203, 0, 113, 7).into(), 0), to);
+    let from = |to| client::connect_from(SocketAddr::new(PUBLIC.into(), 0), to);
     assert!(client::newcomer_is_reset(from(web)), "reset before any byte");
     let mut welcome = from(open).expect("an internet-facing listener");
     assert_eq!(client::read_to_the_end(&mut welcome).expect("an answer"), 1);

@@ -6,6 +6,8 @@
 mod support;
 
 mod admin;
+mod changes;
+mod checks;
 mod cli;
 mod drain;
 mod health;

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const GIB: u64 = 1 << 30;
 const PATTERN_BYTES: usize = 999_983;
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_l2_1_gib_each_way_at_once_arrives_whole_and_in_order() {
     let _turn = place::turn();
     let (hand_over, streams) = handlers::hand_over();
@@ -139,6 +141,47 @@ fn r_l2_a_reset_by_the_client_reaches_the_target_as_a_reset() {
     wait_until("it is counted", || weir.metric("weir_connections_closed_total", &[("reason", "client_failed")]) > 0);
 }
 
+/// Nothing of the sender is being received while its bytes have nowhere to go: its reset must be noticed all the same.
+#[test]
+fn r_l2_a_reset_of_a_client_whose_target_does_not_read_reaches_the_target() {
+    let (web, weir, streams, _target) = patient_relay();
+    let client_side = client::connect(web).expect("it listens");
+    let target_side = streams.recv_timeout(PATIENCE).expect("a connection");
+    reset_reaches_a_blocked_reader(&weir, client_side, &target_side);
+    assert_eq!(weir.metric("weir_connections_closed_total", &[("reason", "client_failed")]), 1);
+}
+
+#[test]
+fn r_l2_a_reset_of_a_target_whose_client_does_not_read_reaches_the_client() {
+    let (web, weir, streams, _target) = patient_relay();
+    let client_side = client::connect(web).expect("it listens");
+    let target_side = streams.recv_timeout(PATIENCE).expect("a connection");
+    reset_reaches_a_blocked_reader(&weir, target_side, &client_side);
+    assert_eq!(weir.metric("weir_connections_closed_total", &[("reason", "target_failed")]), 1);
+}
+
+/// With an idle timeout far longer than a test waits for anything.
+fn patient_relay() -> (SocketAddr, Weir, Receiver<TcpStream>, Target) {
+    let (hand_over, streams) = handlers::hand_over();
+    let target = Target::start(hand_over);
+    let (mut config, web) = Config::relay(&[target.address]);
+    config.listeners[0].keys = "idle_timeout = \"10m\"".into();
+    (web, Weir::start(config), streams, target)
+}
+
+fn reset_reaches_a_blocked_reader(weir: &Weir, sender: TcpStream, reader: &TcpStream) {
+    let (sender, sent, _) = push_until_blocked(sender).join().expect("no side failed");
+    println!("blocked after {} KiB", sent / 1024);
+    assert!(weir.metric("weir_ring_buffers_leased", &[]) > 0, "some of it is held");
+    handlers::reset(sender);
+    // Without a read: the reader reads nothing.
+    let reset =
+        || reader.take_error().expect("SO_ERROR").is_some_and(|error| error.kind() == ErrorKind::ConnectionReset);
+    wait_until("the other side is reset", reset);
+    weir.wait_for_connections(0);
+    wait_until("buffers are given back", || weir.metric("weir_ring_buffers_leased", &[]) == 0);
+}
+
 /// What a stalled direction may hold in user space. Its queues and the buffer in hand are 13 buffers of 16 KiB; a multishot
 /// receive fills up to 64 more before its cancel gets through, once, few of them on average.
 const DIRECTION_BYTES_MAX: u64 = MIB / 2;
@@ -147,6 +190,7 @@ const POOL_BYTES: u64 = 24 * MIB;
 const STALLED: u64 = 128;
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_k5_stalled_readers_do_not_grow_memory_and_lose_nothing() {
     let _turn = place::turn();
     let (hand_over, streams) = handlers::hand_over();
@@ -158,7 +202,8 @@ fn r_k5_stalled_readers_do_not_grow_memory_and_lose_nothing() {
     let (mut neighbour, _) = client::greeted(other).expect("a greeting");
     let before = weir.resident_bytes();
 
-    let senders: Vec<_> = (0..STALLED).map(|_| push_until_blocked(web)).collect();
+    let connect = || client::connect(web).expect("it listens");
+    let senders: Vec<_> = (0..STALLED).map(|_| push_until_blocked(connect())).collect();
     let stalled: Vec<_> = senders.into_iter().map(|sender| sender.join().expect("no side failed")).collect();
     let grown = weir.resident_bytes().saturating_sub(before);
     let pushed: u64 = stalled.iter().map(|(_, bytes, _)| bytes).sum();
@@ -167,7 +212,11 @@ fn r_k5_stalled_readers_do_not_grow_memory_and_lose_nothing() {
     client::exchange(&mut neighbour, b"not my stall").expect("others are served");
 
     let receivers: Vec<_> = (0..STALLED).map(|_| receive(&streams.recv_timeout(PATIENCE).expect("one each"))).collect();
-    let mut sent: Vec<_> = stalled.into_iter().map(|(_stream, bytes, hash)| (bytes, hash)).collect();
+    let end = |(stream, bytes, hash): (TcpStream, _, _)| {
+        stream.shutdown(Shutdown::Write).expect("open");
+        (bytes, hash)
+    };
+    let mut sent: Vec<_> = stalled.into_iter().map(end).collect();
     let mut received: Vec<_> = receivers.into_iter().map(|thread| thread.join().expect("no reset")).collect();
     sent.sort_unstable();
     received.sort_unstable();
@@ -175,9 +224,8 @@ fn r_k5_stalled_readers_do_not_grow_memory_and_lose_nothing() {
 }
 
 /// Sends until nobody has taken anything for two seconds; what it could send, and the hash of it.
-fn push_until_blocked(web: SocketAddr) -> JoinHandle<(TcpStream, u64, [u8; 32])> {
+fn push_until_blocked(mut stream: TcpStream) -> JoinHandle<(TcpStream, u64, [u8; 32])> {
     thread::spawn(move || {
-        let mut stream = client::connect(web).expect("it listens");
         stream.set_write_timeout(Some(Duration::from_secs(2))).expect("SO_SNDTIMEO");
         let (pattern, mut hash, mut sent) = (pattern(3), Sha256::new(), 0);
         for at in (0..PATTERN_BYTES).cycle().step_by(4096) {
@@ -191,7 +239,6 @@ fn push_until_blocked(web: SocketAddr) -> JoinHandle<(TcpStream, u64, [u8; 32])>
                 Err(error) => panic!("{error}"),
             }
         }
-        stream.shutdown(Shutdown::Write).expect("open");
         (stream, sent, hash.finalize().into())
     })
 }

@@ -14,6 +14,7 @@ const RELOADS: usize = 50;
 const RELOAD_PAUSE: Duration = Duration::from_millis(100);
 
 #[test]
+#[ignore = "long: ./x test runs it"]
 fn r_k1_50_reloads_under_load_fail_no_connection() {
     let _turn = place::turn();
     let targets = ["a", "b", "c"].map(|name| Target::start(handlers::identify(name)));

@@ -1,7 +1,7 @@
 //! The admin endpoint as its users see it: HTTP, JSON, Prometheus text.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
@@ -16,8 +16,12 @@ pub struct Reply {
 
 /// `GET path`, one connection each.
 pub fn get(from: SocketAddr, path: &str) -> io::Result<Reply> {
-    let mut stream = client::connect(from)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n")?;
+    get_on(client::connect(from)?, path)
+}
+
+/// As `get`, on a connection that is there already.
+pub fn get_on(mut stream: TcpStream, path: &str) -> io::Result<Reply> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let broken = || io::Error::other(format!("GET {path}: {text:?}"));

@@ -14,6 +14,7 @@ pub mod client;
 pub mod config;
 pub mod handlers;
 pub mod load;
+pub mod namespace;
 pub mod nginx;
 pub mod place;
 pub mod proc;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -29,15 +29,13 @@ impl Nginx {
     pub fn start(name: &str) -> Self {
         let (address, dir) = (place::free(), tempfile::tempdir().expect("a directory"));
         fs::write(dir.path().join("nginx.conf"), config(name, address)).expect("write nginx.conf");
-        let process = Command::new("nginx")
-            .args(["-p", &dir.path().display().to_string(), "-e", "error.log", "-c", "nginx.conf"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nginx starts");
-        let nginx = Nginx { address, process, dir };
-        wait_until("nginx answers", || client::connect(address).is_ok());
-        nginx
+        let process = spawn(address, dir.path());
+        Nginx { address, process, dir }
+    }
+
+    /// Starts a killed one again, on its address.
+    pub fn start_again(&mut self) {
+        self.process = spawn(self.address, self.dir.path());
     }
 
     /// Requests that it answered.
@@ -52,6 +50,12 @@ impl Nginx {
         self.process.wait().expect("it ran");
     }
 
+    /// Stops it in its tracks: what it holds it keeps, and nothing of it ends.
+    pub fn freeze(&self) {
+        let status = Command::new("kill").args(["-s", "STOP", &self.process.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -s STOP");
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -63,6 +67,17 @@ impl Drop for Nginx {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn spawn(address: SocketAddr, dir: &Path) -> Child {
+    let process = Command::new("nginx")
+        .args(["-p", &dir.display().to_string(), "-e", "error.log", "-c", "nginx.conf"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nginx starts");
+    wait_until("nginx answers", || client::connect(address).is_ok());
+    process
 }
 
 fn config(name: &str, address: SocketAddr) -> String {

@@ -85,14 +85,20 @@ impl Weir {
 
     /// Reloads with this text as the config file, and waits for the outcome.
     pub fn reload(&mut self, text: &str) -> Reload {
-        fs::write(self.config_path(), text).expect("write the config");
         let (applied, rejected) = self.reloads();
-        self.signal("HUP");
+        self.write_and_signal(text);
         eventually("the reload is over", || match self.reloads() {
             (now, _) if now > applied => Some(Reload::Applied),
             (_, now) if now > rejected => Some(Reload::Rejected),
             _ => None,
         })
+    }
+
+    /// As `reload`, without waiting. The file is exchanged in one step: a reload before may still be reading it.
+    pub fn write_and_signal(&self, text: &str) {
+        let new = self.dir.path().join("weir.toml.new");
+        fs::write(&new, text).and_then(|()| fs::rename(&new, self.config_path())).expect("write the config");
+        self.signal("HUP");
     }
 
     fn reloads(&self) -> (usize, usize) {
