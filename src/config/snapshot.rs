@@ -1,7 +1,7 @@
 //! What shards run on: the whole desired state, validated and resolved, immutable, numbered.
 //!
-//! Only `config` makes a `Snapshot`. A shard holds the current one; a connection holds the listener and the target
-//! group it began with. Names are `Arc<str>` because they are metric labels on every shard.
+//! Only `config` makes a `Snapshot`. A shard holds the current one; connections see the
+//! listener and the target group as they are now. Names are `Arc<str>` because they are metric labels on every shard.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

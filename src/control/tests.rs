@@ -184,6 +184,17 @@ async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
     shards::end(&control.shards);
 }
 
+#[tokio::test]
+async fn a_group_that_no_listener_uses_does_not_fail_open() {
+    let core = host::allowed_cores()[0];
+    let control = control(shards::start(&[core], &Arc::new(groups(0))).await.unwrap());
+    assert!(run::apply(&control, groups(2), Origin::Reload).await.is_ok());
+    let reports = control.reporter.gather().await;
+    assert_eq!(reports[0].groups[0].targets.len(), 2);
+    assert!(!reports[0].groups[0].failing_open, "nobody sends to it, so it fails no way");
+    shards::end(&control.shards);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_does_not_report_shows_what_it_said_last() {
     let (shard, orders) = played(0);

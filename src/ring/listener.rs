@@ -26,6 +26,9 @@ pub(super) struct ListenerSlot {
     waiter: Waiter,
 }
 
+/// Usual size of a backlog (`net.core.somaxconn`).
+const BACKLOG_MAX: usize = 4096;
+
 /// A listening socket of this shard. Dropping it closes it and what was accepted but not taken.
 pub struct TcpListener {
     ring: Ring,
@@ -69,7 +72,8 @@ impl TcpListener {
         let core = &mut *self.ring.shared.core.borrow_mut();
         let listener = &mut core.listeners[self.slot as usize];
         let mut accepted: Vec<OwnedFd> = listener.accepted.drain(..).collect();
-        accepted.extend(std::iter::from_fn(|| options::accept_now(listener.fd)));
+        // Clients may go on connecting until the socket is closed below: one backlog's worth is what there was.
+        accepted.extend(std::iter::from_fn(|| options::accept_now(listener.fd)).take(BACKLOG_MAX));
         accepted
     }
 }

@@ -274,8 +274,8 @@ impl Core {
             return Poll::Ready(io::Error::from_raw_os_error(errno));
         }
         socket.receive.waiter.wait(context);
-        let receives = matches!(socket.receive.state, ReceiveState::Armed | ReceiveState::Cancelling);
-        if !receives && socket.watch == Watch::Off {
+        let is_posted = matches!(socket.receive.state, ReceiveState::Armed | ReceiveState::Cancelling);
+        if !is_posted && socket.watch == Watch::Off {
             socket.watch = Watch::On;
             socket.in_flight += 1;
             let entry = opcode::PollAdd::new(types::Fd(socket.fd), WATCHED).build().flags(socket.flags());

@@ -125,14 +125,19 @@ impl Listening {
 pub(super) struct Acceptor {
     pub(super) listening: RefCell<Rc<Listening>>,
     closing: Cell<bool>,
+    closed: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
 impl Acceptor {
     /// Begins to accept on `socket`.
     pub(super) fn start(shard: &Rc<Shard>, socket: OwnedFd, listening: Rc<Listening>) -> Rc<Self> {
-        let acceptor =
-            Rc::new(Acceptor { listening: RefCell::new(listening), closing: Cell::new(false), waker: Cell::new(None) });
+        let acceptor = Rc::new(Acceptor {
+            listening: RefCell::new(listening),
+            closing: Cell::new(false),
+            closed: Cell::new(false),
+            waker: Cell::new(None),
+        });
         let socket = TcpListener::new(&shard.ring, socket);
         shard.ring.spawn(accept_loop(Rc::clone(shard), Rc::clone(&acceptor), socket));
         acceptor
@@ -144,6 +149,11 @@ impl Acceptor {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// The socket is closed: its address may be bound again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.get()
     }
 
     /// The result of `work`, or `None` once `close` was called.
@@ -178,6 +188,7 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
     for client in socket.close().await {
         admit(&shard, &acceptor, client);
     }
+    acceptor.closed.set(true);
 }
 
 fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {

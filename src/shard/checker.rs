@@ -22,18 +22,23 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Checks `target` until it is unbound or its group is no longer checked.
 pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetState>) {
     let seed = foldhash::fast::FixedState::default().hash_one((&group.config().name, target.address));
+    let mut due = shard.ring.now();
     let mut first = true;
     while let Some(plan) = current_plan(&shard, &group, &target) {
-        let started = shard.ring.now();
         check(&shard, &group, &target, &plan).await;
-        let phase = health::phase(seed, shard.id, shard.shards, plan.interval);
-        let until_next = |plan: &HealthCheck| if first { phase } else { plan.interval };
+        let last = due;
         while let Some(plan) = current_plan(&shard, &group, &target) {
-            let left = (started + until_next(&plan)).duration_since(shard.ring.now());
+            let wait = if first { health::phase(seed, shard.id, shard.shards, plan.interval) } else { plan.interval };
+            due = last + wait;
+            let left = due.duration_since(shard.ring.now());
             if left.is_zero() {
                 break;
             }
             shard.ring.sleep(left.min(LOOK_AGAIN)).await;
+        }
+        // Counted from when it was due, or the phases would drift by what each wake-up is late; from now where that is long past.
+        if shard.ring.now() > due + LOOK_AGAIN {
+            due = shard.ring.now();
         }
         first = false;
     }
@@ -50,7 +55,7 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
-    let source = plan.source.or_else(|| shard.address_of_group(group, target.address.is_ipv6()));
+    let source = plan.source.or_else(|| shard.address_of_group(group, target.address.ip()));
     let answer = shard.ring.timeout(plan.timeout, pin!(connect(&shard.ring, target, plan, source))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
     if target.is_unbound() {

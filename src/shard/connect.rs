@@ -13,7 +13,7 @@ use super::group::{Group, TargetState};
 use super::run::Shard;
 use super::table::Connection;
 use crate::health::Failure;
-use crate::ring::{Ring, TcpStream, options};
+use crate::ring::{Ring, Stream, TcpStream, options};
 
 /// A connection to a target of the listener's group.
 ///
@@ -24,6 +24,7 @@ pub(super) async fn to_target(shard: &Shard, connection: &Connection) -> Result<
     let attempts = usize::from(group.config().retries) + 1;
     let started = shard.ring.now();
     let mut tried: Vec<Rc<TargetState>> = Vec::new();
+    let mut reason = CloseReason::NoTarget;
     while tried.len() < attempts {
         let Some(target) = group.pick(&tried) else { break };
         match attempt(&shard.ring, &group, &target).await {
@@ -32,25 +33,37 @@ pub(super) async fn to_target(shard: &Shard, connection: &Connection) -> Result<
                 connection.target.replace(Some(target));
                 return Ok(stream);
             }
-            Err(failure) => {
+            Err(Missed::Unbound) => {}
+            Err(Missed::Failed(failure)) => {
                 target.connect_failed(failure);
-                tried.push(target);
-                if failure.is_ours() {
-                    return Err(CloseReason::Host);
+                reason = if failure.is_ours() { CloseReason::Host } else { CloseReason::ConnectFailed };
+                // Source ports run out towards one target; what else this host lacks, it lacks towards all.
+                if failure.is_ours() && failure != Failure::NoSourcePort {
+                    break;
                 }
+                tried.push(target);
             }
         }
     }
-    Err(if tried.is_empty() { CloseReason::NoTarget } else { CloseReason::ConnectFailed })
+    Err(reason)
+}
+
+/// An attempt that gave no connection.
+enum Missed {
+    Failed(Failure),
+    /// The target was unbound meanwhile, and is no longer among those to pick from: not the target's fault, and no attempt.
+    Unbound,
 }
 
 /// One attempt. The target counts the connection from here on: others that connect meanwhile must see it.
-async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Failure> {
+async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
     let claim = target.claim();
-    let stream = open(ring, group, target).await?;
+    let opened = open(ring, group, target).await;
     if target.is_unbound() {
-        return Err(Failure::Refused);
+        opened.iter().for_each(Stream::abort);
+        return Err(Missed::Unbound);
     }
+    let stream = opened.map_err(Missed::Failed)?;
     claim.keep();
     Ok(stream)
 }

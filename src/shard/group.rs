@@ -1,6 +1,7 @@
 //! A target group as this shard runs it: the balancer, and each target's health, load and counters, which outlive reloads.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -134,47 +135,41 @@ impl Group {
         self.in_use.get()
     }
 
-    /// Takes over what a snapshot says of this group. Targets keep their state by address; those that are gone are unbound
-    /// and given back.
-    pub(super) fn apply(&self, config: &Arc<TargetGroup>, in_use: bool, now: SystemTime) -> Vec<Rc<TargetState>> {
+    /// Takes over what a snapshot says of this group. Targets keep their state by address; returns how many are gone.
+    pub(super) fn apply(&self, config: &Arc<TargetGroup>, in_use: bool, now: SystemTime) -> usize {
         self.in_use.set(in_use);
         let checking = match (in_use, &config.health_check) {
             (false, _) => Checking::NotInUse,
             (true, None) => Checking::Off,
             (true, Some(_)) => Checking::On,
         };
-        let mut before = self.targets.take();
-        let targets: Vec<Rc<TargetState>> = config
-            .targets
-            .iter()
-            .map(|target| match before.iter().position(|state| state.address == target.address) {
-                Some(index) => {
-                    let state = before.swap_remove(index);
-                    state.health.borrow_mut().reconfigure(checking, now);
-                    state
-                }
-                None => TargetState::new(target, checking, now),
-            })
-            .collect();
-        before.iter().for_each(|state| state.unbound.set(true));
+        let mut before: HashMap<SocketAddr, Rc<TargetState>> =
+            self.targets.take().into_iter().map(|state| (state.address, state)).collect();
+        let targets = config.targets.iter().map(|target| {
+            let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
+            state.health.borrow_mut().reconfigure(checking, now);
+            state
+        });
+        let targets = targets.collect();
         self.targets.replace(targets);
+        before.values().for_each(|state| state.unbound.set(true));
         if self.balancer.borrow().algorithm() != config.algorithm {
             self.balancer.replace(Balancer::new(config.algorithm, self.shard));
         }
         self.config.replace(Arc::clone(config));
         self.refresh();
-        before
+        before.len()
     }
 
-    /// The group itself is gone.
-    pub(super) fn unbind_all(&self) -> Vec<Rc<TargetState>> {
+    /// The group itself is gone. Returns how many targets it had.
+    pub(super) fn unbind_all(&self) -> usize {
         self.in_use.set(false);
         let targets = self.targets.take();
         targets.iter().for_each(|state| state.unbound.set(true));
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(&self.config.borrow()) };
         self.config.replace(Arc::new(empty));
         self.refresh();
-        targets
+        targets.len()
     }
 
     pub(super) fn targets(&self) -> Vec<Rc<TargetState>> {
@@ -230,7 +225,7 @@ impl Group {
         let check = config.health_check.as_ref();
         GroupReport {
             name: Arc::clone(&config.name),
-            failing_open: self.balancer.borrow().is_failing_open(),
+            failing_open: self.in_use.get() && self.balancer.borrow().is_failing_open(),
             targets: config.targets.iter().zip(&*targets).map(|(config, state)| state.report(config, check)).collect(),
         }
     }

@@ -8,7 +8,7 @@
 //! Next: shard/accept.rs.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -160,8 +160,12 @@ impl Shard {
             }
             Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
                 self.connections_max.set(connections_max);
-                self.apply(&snapshot, sockets);
-                let _ = done.send(());
+                let closing = self.apply(&snapshot, sockets);
+                let shard = Rc::clone(self);
+                self.ring.spawn(async move {
+                    shard.closed(&closing).await;
+                    let _ = done.send(());
+                });
             }
             Order::Drain(limit, answer) => {
                 let shard = Rc::clone(self);
@@ -174,31 +178,43 @@ impl Shard {
         After::GoOn
     }
 
-    /// Takes the snapshot over: groups first, so that every listener finds its group.
-    fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) {
+    /// Takes the snapshot over: groups first, so that every listener finds its group. Returns the listening sockets that close.
+    fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) -> Vec<Rc<Acceptor>> {
         self.snapshot.replace(Arc::clone(snapshot));
         self.apply_groups(snapshot);
         self.apply_listeners(snapshot);
         let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();
-        self.apply_acceptors(snapshot, &mut sockets);
+        let closing = self.apply_acceptors(snapshot, &mut sockets);
         // Whatever was woken or spawned above must run before the shard sleeps.
         self.ring.note_runnable();
+        closing
+    }
+
+    /// Waits for sockets that close. An address that is bound again before that would be in one reuseport group with its old
+    /// sockets, and the kernel, which moves the last socket into the place of one that closes, would mix the order up in which
+    /// connections are steered.
+    async fn closed(&self, closing: &[Rc<Acceptor>]) {
+        for acceptor in closing {
+            while !acceptor.is_closed() {
+                self.ring.sleep(crate::ring::TICK).await;
+            }
+        }
     }
 
     fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
         let now = SystemTime::now();
+        let in_use: HashSet<usize> = snapshot.listeners.iter().map(|listener| listener.group).collect();
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
+        let mut unbound = 0;
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            let in_use = snapshot.listeners.iter().any(|listener| listener.group == index);
-            let unbound = group.apply(config, in_use, now);
-            self.reset_connections_of(&unbound);
+            unbound += group.apply(config, in_use.contains(&index), now);
             groups.insert(Arc::clone(&config.name), group);
         }
-        for group in before.into_values() {
-            let unbound = group.unbind_all();
-            self.reset_connections_of(&unbound);
+        unbound += before.into_values().map(|group| group.unbind_all()).sum::<usize>();
+        if unbound > 0 {
+            self.reset_connections_of_unbound();
         }
         for group in groups.values() {
             self.start_checkers(group);
@@ -207,10 +223,7 @@ impl Shard {
     }
 
     /// Unbinding stops a target's flows at once, on both sides (requirement W3).
-    fn reset_connections_of(&self, unbound: &[Rc<TargetState>]) {
-        if unbound.is_empty() {
-            return;
-        }
+    fn reset_connections_of_unbound(&self) {
         self.table.end_where(CloseReason::TargetUnbound, |connection| {
             connection.target.borrow().as_ref().is_some_and(|target| target.is_unbound())
         });
@@ -246,7 +259,12 @@ impl Shard {
         self.listenings.replace(listenings);
     }
 
-    fn apply_acceptors(self: &Rc<Self>, snapshot: &Snapshot, sockets: &mut HashMap<SocketAddr, OwnedFd>) {
+    /// Returns those that are to close.
+    fn apply_acceptors(
+        self: &Rc<Self>,
+        snapshot: &Snapshot,
+        sockets: &mut HashMap<SocketAddr, OwnedFd>,
+    ) -> Vec<Rc<Acceptor>> {
         let mut before = self.acceptors.take();
         let mut acceptors = HashMap::new();
         for config in snapshot.listeners.iter().filter(|listener| snapshot.is_bound(listener)) {
@@ -267,8 +285,8 @@ impl Shard {
             };
             acceptors.insert(config.address, acceptor);
         }
-        before.into_values().for_each(|acceptor| acceptor.close());
         self.acceptors.replace(acceptors);
+        before.into_values().inspect(|acceptor| acceptor.close()).collect()
     }
 
     /// Stops accepting, waits for the connections, resets what is left at the limit. Returns how many those were.
@@ -297,13 +315,17 @@ impl Shard {
         self.draining.get()
     }
 
-    /// The address that checks of a group leave from by default: its listener's, where it names one (requirement H7).
-    pub(super) fn address_of_group(&self, group: &Group, ipv6: bool) -> Option<IpAddr> {
+    /// The address that checks of a group leave from by default: that of a listener of the group which names one, of the
+    /// target's family, so that the target's firewall can allow it (requirement H7). Never loopback towards another host.
+    pub(super) fn address_of_group(&self, group: &Group, target: IpAddr) -> Option<IpAddr> {
         let snapshot = self.snapshot.borrow();
         let name = &group.config().name;
         let of_group = |listener: &&Arc<Listener>| snapshot.group_of(listener).name == *name;
-        let address = snapshot.listeners.iter().find(of_group)?.address.ip();
-        (!address.is_unspecified() && address.is_ipv6() == ipv6).then_some(address)
+        snapshot.listeners.iter().filter(of_group).map(|listener| listener.address.ip()).find(|address| {
+            !address.is_unspecified()
+                && address.is_ipv6() == target.is_ipv6()
+                && (!address.is_loopback() || target.is_loopback())
+        })
     }
 
     /// One line for a series of failures, not one each.
