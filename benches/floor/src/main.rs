@@ -11,7 +11,8 @@
 //!   - few small buffers, given to the kernel again at once, so that they stay in the cache;
 //!   - sends that transfer all or fail (`MSG_WAITALL`), so a short send never comes back to be sent again.
 //!
-//! Tried: sends that never wait, and a turn that sleeps past their completions. It saves enters, not time (0.995 - 1.006).
+//! Tried: sends that never wait, and a turn that sleeps past their completions. It saves enters, not time (0.97 - 1.03 over three
+//! runs: noise).
 //!
 //! Good enough to bench, not to use: when one side ends, what it sent is delivered and both are closed; a reader that stops
 //! reading can hold every buffer.
