@@ -100,7 +100,7 @@ fn judge_local_ports(range: &str) -> Finding {
     }
     Finding::warn(
         what,
-        format!("sysctl -w {KEY}=\"1024 65535\", with the listeners' ports in net.ipv4.ip_local_reserved_ports"),
+        format!("sysctl -w {KEY}=\"10240 65535\", and tuning/90-weir.conf in /etc/sysctl.d to keep it"),
     )
 }
 
