@@ -98,10 +98,7 @@ fn judge_local_ports(range: &str) -> Finding {
     if count >= LOCAL_PORTS_GOOD {
         return Finding::good(what);
     }
-    Finding::warn(
-        what,
-        format!("sysctl -w {KEY}=\"10240 65535\", and tuning/90-weir.conf in /etc/sysctl.d to keep it"),
-    )
+    Finding::warn(what, format!("sysctl -w {KEY}=\"10240 65535\", and tuning/90-weir.conf in /etc/sysctl.d to keep it"))
 }
 
 /// Receive queues of each real interface: with fewer than cores, some cores take connections that others received.
