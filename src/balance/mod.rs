@@ -11,7 +11,7 @@
 //! the targets that a connection must not use are arguments, and a pick allocates nothing.
 //!
 //! `refresh` comes with every reload and every change of health. An unchanged list leaves the rotation where it is; a
-//! changed one keeps what each remaining target is owed. Starting over instead would favour the first and the heaviest:
+//! changed one keeps what each place in the list is owed (targets that move up inherit at most a turn). Starting over instead would favour the first and the heaviest:
 //! in a group of 1,000 targets, of which one or another is always flapping, the last ones would never see a connection.
 //!
 //! Always: a target of weight 0 is never picked (requirement W2); an unhealthy one only while no target is healthy and

@@ -3,8 +3,9 @@
 //!     client --recv--> moved --> send--> target      Open --end--> the other side's sending is shut down (half-close)
 //!     client <--send-- moved <-- recv<-- target        `--error--> both directions stop; the caller resets the other side
 //!
-//! A direction holds at most one buffer in hand and those of the two sockets' queues (`SEND_QUEUE_MAX`,
-//! `RECEIVE_QUEUE_MAX`): a slow reader stops its sender and costs no more memory.
+//! A direction holds one buffer in hand and those of the two sockets' queues (`SEND_QUEUE_MAX`, `RECEIVE_QUEUE_MAX`); a first
+//! burst may exceed the latter by what the kernel receives before the cancel of a multishot gets through (some 100 buffers
+//! were seen). A slow reader stops its sender.
 //! Before: shard/connect.rs. Next: shard/close.rs.
 
 use std::io;

@@ -19,7 +19,8 @@ use io_uring::types::BufRingEntry;
 
 use super::memory::Mapping;
 
-/// Bytes of a buffer. A receive is at most this long; larger ones did not lower the cost of bulk transfers.
+/// Bytes of a buffer. A receive is at most this long. nginx's size; 32 KiB looked cheaper for bulk transfers, on a machine too
+/// busy to tell (docs/PERFORMANCE.md).
 pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Most buffers of a shard: 512 MiB, touched only as far as they are used.
 pub const BUFFERS_MAX: usize = 32 * 1024;

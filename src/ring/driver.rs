@@ -112,8 +112,8 @@ const REAP_MAX: usize = 1024;
 const REAP_BATCH: usize = 64;
 /// The only buffer group.
 pub(super) const BUFFER_GROUP: u16 = 0;
-/// Before, a registered file that was given up stayed open until every older operation of the ring had completed: behind an
-/// idle receive, a closed connection would have sent its end minutes late.
+/// Before, as we read the kernel's history (not tested), a registered file that was given up stayed open until every older
+/// operation of the ring had completed: behind an idle receive, a closed connection would send its end late.
 const REGISTER_KERNEL_MIN: (u32, u32) = (6, 13);
 /// A registered slot is emptied by registering this.
 static NO_FD: RawFd = -1;

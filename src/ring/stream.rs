@@ -1,8 +1,7 @@
 //! What protocol code sees of a connection: the kernel's (`TcpStream`) or the simulation's (`sim::SimStream`).
 //!
 //! The required methods poll, so that code on the hot path keeps a few bytes of state where nested futures would keep
-//! hundreds (l4 relays with them: idle memory fell by a third, and a request touches half the cache lines). The provided
-//! ones await.
+//! hundreds (l4 relays with them: an idle connection fell from 1,374 to 1,092 bytes). The provided ones await.
 
 use std::future::{Future, poll_fn};
 use std::io;

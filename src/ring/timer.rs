@@ -55,12 +55,6 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Sets another deadline.
-    pub fn reset(&mut self, deadline: Instant) {
-        self.cancel();
-        self.deadline = deadline;
-    }
-
     fn cancel(&mut self) {
         if let Some((key, _)) = self.set.take() {
             self.ring.shared.core.borrow_mut().timers.wheel.cancel(key);

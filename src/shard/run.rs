@@ -35,8 +35,8 @@ use crate::ring::{Bell, Event, Ring};
 const GLOMMIO_IO_BYTES: usize = 64 * 1024;
 /// With one task queue, whose driver is always runnable, nothing needs to be preempted, and glommio stays in its loop over the
 /// tasks. It must not leave it: where its timer has fired before the first task of a round ran (a busy host kept the thread
-/// waiting just then), glommio 0.9 takes the round for idle and parks for ever without a look at its queue. At the default of
-/// 100 ms that hung a shard once in some hours at a load of 14.
+/// waiting just then), glommio 0.9, by its source, takes the round for idle and parks without a look at its queue. A shard
+/// hung once at the default of 100 ms, on a host with a load of 14; this explains it, but was not caught in the act.
 const NO_PREEMPTION: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Entries of glommio's own rings, which serve nothing.
 const GLOMMIO_RING_ENTRIES: usize = 16;
