@@ -25,6 +25,7 @@ use io_uring::{IoUring, opcode, squeue, types};
 use quanta::Instant;
 use slab::Slab;
 
+use super::alarm::Alarms;
 use super::buffers::{BUFFERS_MAX, Pool, PoolCounts, ProvidedRing, RING_ENTRIES};
 use super::event::EventSlot;
 use super::listener::ListenerSlot;
@@ -56,6 +57,7 @@ pub(super) struct Core {
     pub(super) listeners: Slab<ListenerSlot>,
     pub(super) events: Slab<EventSlot>,
     pub(super) timers: Timers,
+    pub(super) alarms: Alarms,
     /// Sockets whose receive ended because no buffer was left: slot and generation.
     pub(super) starved: VecDeque<(u32, u32)>,
     /// Operations that did not fit into the submission queue, in order.
@@ -158,6 +160,7 @@ impl Ring {
             listeners: Slab::new(),
             events: Slab::new(),
             timers: Timers::new(now),
+            alarms: Alarms::default(),
             starved: VecDeque::new(),
             overflow: VecDeque::new(),
             registers: super::check::kernel_is_at_least(REGISTER_KERNEL_MIN),
@@ -190,11 +193,13 @@ impl Ring {
         core.feed_starved();
         core.drain_overflow();
         let may_block = may_block && core.overflow.is_empty();
-        core.enter(may_block.then_some(TICK));
+        let wait = may_block.then(|| core.alarms.limit(TICK));
+        core.enter(wait);
         let now = Instant::now();
         self.shared.now.set(now);
         core.reap();
         core.timers.fire(now);
+        core.alarms.fire(now);
         if core.pool.is_low() {
             core.pool.refill();
         }
@@ -231,7 +236,7 @@ impl Ring {
             sockets: core.sockets.len(),
             listeners: core.listeners.len(),
             in_flight: core.in_flight(),
-            timers: core.timers.len(),
+            timers: core.timers.len() + core.alarms.len(),
             buffers: core.pool.counts(),
             turns: core.counts.turns,
             submitted: core.counts.submitted,

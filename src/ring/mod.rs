@@ -11,10 +11,12 @@
 //! Always: what an operation points to (buffer, address, descriptor) belongs to its slot until the last completion, whether
 //! or not the future that began it still exists. `driver.rs` is where to begin reading.
 
+mod alarm;
 mod buffers;
 pub mod check;
 mod driver;
 mod event;
+pub mod executor;
 mod first;
 mod listener;
 mod memory;
@@ -27,6 +29,7 @@ mod timer;
 mod token;
 mod wheel;
 
+pub use alarm::Alarm;
 pub use buffers::{BUFFER_BYTES, BUFFERS_MAX, Buf, Pool, PoolCounts};
 pub use driver::{Ring, RingCounts};
 pub use event::{Bell, Event};

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime};
 
-use glommio::{LocalExecutorBuilder, Placement};
 use tokio::sync::oneshot;
 
 use super::accept::{Acceptor, Listening};
@@ -29,17 +28,7 @@ use super::report::ShardReport;
 use super::table::Table;
 use crate::config::{Listener, Snapshot};
 use crate::health::{Failure, State, Transition};
-use crate::ring::{Bell, Event, Ring};
-
-/// Bytes of glommio's own I/O buffers, which nothing uses: our sockets have theirs in ring.
-const GLOMMIO_IO_BYTES: usize = 64 * 1024;
-/// With one task queue, whose driver is always runnable, nothing needs to be preempted, and glommio stays in its loop over the
-/// tasks. It must not leave it: where its timer has fired before the first task of a round ran (a busy host kept the thread
-/// waiting just then), glommio 0.9, by its source, takes the round for idle and parks without a look at its queue. A shard
-/// hung once at the default of 100 ms, on a host with a load of 14; this explains it, but was not caught in the act.
-const NO_PREEMPTION: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Entries of glommio's own rings, which serve nothing.
-const GLOMMIO_RING_ENTRIES: usize = 16;
+use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +57,8 @@ pub fn start(setup: Setup, empty: Arc<Snapshot>) -> io::Result<Start> {
     let bell = Bell::new()?;
     let (mailbox, orders) = Mailbox::new(bell.clone());
     let (ready, is_ready) = oneshot::channel();
-    LocalExecutorBuilder::new(Placement::Fixed(setup.core))
-        .name(&format!("weir-shard-{}", setup.id))
-        .io_memory(GLOMMIO_IO_BYTES)
-        .ring_depth(GLOMMIO_RING_ENTRIES)
-        .preempt_timer(NO_PREEMPTION)
-        .spawn(move || run(setup, empty, bell, orders, ready))
+    let name = format!("weir-shard-{}", setup.id);
+    executor::spawn(&name, Some(setup.core), move |ring| run(setup, ring, empty, bell, orders, ready))
         .map_err(|error| io::Error::other(format!("shard {} on core {}: {error}", setup.id, setup.core)))?;
     Ok(Start { mailbox, ready: is_ready })
 }
@@ -98,12 +83,13 @@ pub(super) struct Shard {
 
 async fn run(
     setup: Setup,
+    ring: io::Result<Ring>,
     empty: Arc<Snapshot>,
     bell: Bell,
     orders: Receiver<Order>,
     ready: oneshot::Sender<io::Result<()>>,
 ) {
-    let ring = match Ring::new() {
+    let ring = match ring {
         Ok(ring) => ring,
         Err(error) => {
             // The receiver reports it; if it is gone, so is the process.
@@ -111,7 +97,6 @@ async fn run(
             return;
         }
     };
-    ring.spawn_driver();
     let event = Event::new(&ring, &bell);
     let shard = Rc::new(Shard::new(setup, ring, empty));
     let _ = ready.send(Ok(()));

@@ -1,6 +1,8 @@
 //! Deadlines: never early, gone when cancelled.
 
+use std::cell::RefCell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use weir::ring::{Elapsed, TICK};
@@ -49,6 +51,48 @@ fn what_is_in_time_or_given_up_leaves_no_deadline() {
         assert_eq!(ring.timeout(TICK, pin!(&mut kept)).await, Err(Elapsed));
         assert_eq!(ring.counts().timers, 1);
         drop(kept);
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn an_alarm_is_never_early_and_does_not_wait_for_a_tick() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let mut shortest = TICK;
+        for _ in 0..100 {
+            let deadline = quanta::Instant::now() + TICK / 20;
+            ring.alarm(deadline).await;
+            let late = quanta::Instant::now().checked_duration_since(deadline).expect("not early");
+            shortest = shortest.min(late);
+        }
+        assert!(shortest < TICK / 2, "the best of a hundred was {shortest:?} late");
+        let mut kept = Box::pin(ring.alarm(ring.now() + Duration::from_secs(3600)));
+        assert_eq!(ring.timeout(TICK, kept.as_mut()).await, Err(Elapsed));
+        assert_eq!(ring.counts().timers, 1);
+        drop(kept);
+        before.again(&ring).await;
+    });
+}
+
+#[test]
+fn alarms_end_in_the_order_of_their_deadlines() {
+    on_ring(|ring| async move {
+        let before = Before::now();
+        let (tasks, ended) = (Tasks::default(), Rc::new(RefCell::new(Vec::new())));
+        let start = quanta::Instant::now() + TICK;
+        let mut dice = fastrand::Rng::with_seed(5);
+        let mut order: Vec<u32> = (0..500).collect();
+        dice.shuffle(&mut order);
+        for place in order {
+            let (alarm, ended) = (ring.alarm(start + Duration::from_micros(50) * place), Rc::clone(&ended));
+            tasks.spawn(&ring, async move {
+                alarm.await;
+                ended.borrow_mut().push(place);
+            });
+        }
+        tasks.done(&ring).await;
+        assert!(ended.borrow().is_sorted(), "{:?}", ended.borrow());
         before.again(&ring).await;
     });
 }
