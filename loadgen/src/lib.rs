@@ -1,0 +1,14 @@
+//! Load for TCP, UDP and HTTP services: what `weir-loadgen` is made of.
+//!
+//!     cli --> plan --> engine (an executor a core: connections, arrivals, recorder) --> results --> output
+//!                        ^                                                                |
+//!                        `----------------- search: the next rate <-----------------------'
+//!
+//! Open loop first: with a rate, a request is due at a time of the schedule and its latency counts from then, whenever it could
+//! be sent. `README.md` says how to use it; `engine/mod.rs` is where to begin reading.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod output;
+pub mod record;
+pub mod results;

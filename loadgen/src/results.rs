@@ -1,0 +1,187 @@
+//! The results of a run: what `--json` writes and `compare` reads. Every time is in the unit its name says.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
+
+use crate::record::ErrorKind;
+
+/// Version of this format: a reader refuses a newer one.
+pub const FORMAT: u32 = 1;
+
+/// One run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Of the format.
+    pub format: u32,
+    /// Name and version of the generator.
+    pub generator: String,
+    /// When it began: seconds since 1970, UTC.
+    pub started_unix_s: u64,
+    /// What was asked.
+    pub settings: Settings,
+    /// How it ended.
+    pub end: End,
+    /// Length of the measurement.
+    pub seconds: f64,
+    /// Requests that were answered well.
+    pub requests: u64,
+    /// Of those, a second.
+    pub rate: f64,
+    /// Bytes of requests.
+    pub bytes_sent: u64,
+    /// Bytes of answers.
+    pub bytes_received: u64,
+    /// Connections that came about while it measured.
+    pub connections_opened: u64,
+    /// Requests that were due and that nothing was free to send until the end; open loop only.
+    pub unsent: u64,
+    /// Failed requests by kind.
+    pub errors: BTreeMap<ErrorKind, u64>,
+    /// What the first of each kind said.
+    pub error_examples: BTreeMap<ErrorKind, String>,
+    /// Answers by class: "2xx" and so on; HTTP only.
+    pub statuses: BTreeMap<String, u64>,
+    /// Time to a good answer: from when it was due in open loop, from when it was sent in closed loop.
+    pub latency: Latency,
+    /// Open loop only: from when it was sent. Hides what the waiting requests saw; for comparison with closed loops.
+    pub service: Option<Latency>,
+    /// An entry an interval, from the start of the run.
+    pub series: Vec<Point>,
+}
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// "tcp", "http" or "udp".
+    pub mode: String,
+    /// Whom it loads: address or URLs.
+    pub target: String,
+    /// Connections of all cores.
+    pub connections: u32,
+    /// Executors.
+    pub threads: u32,
+    /// Requests a second in open loop, none in closed loop.
+    pub rate: Option<f64>,
+    /// The command line, without the program's path.
+    pub command: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum End {
+    /// As planned.
+    Complete,
+    /// By a signal: what was measured until then.
+    Interrupted,
+    /// The target stopped answering: what was measured until then.
+    TargetDown {
+        /// Seconds from the start of the run.
+        at_s: f64,
+        /// The last error.
+        error: String,
+    },
+}
+
+/// Percentiles, and the whole distribution.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Arithmetic mean.
+    pub mean_us: f64,
+    /// Standard deviation.
+    pub stddev_us: f64,
+    /// Least.
+    pub min_us: f64,
+    /// Median.
+    pub p50_us: f64,
+    /// 75 % are at or below.
+    pub p75_us: f64,
+    /// 90 % are at or below.
+    pub p90_us: f64,
+    /// 95 % are at or below.
+    pub p95_us: f64,
+    /// 99 % are at or below.
+    pub p99_us: f64,
+    /// 99.9 % are at or below.
+    pub p99_9_us: f64,
+    /// 99.99 % are at or below.
+    pub p99_99_us: f64,
+    /// Most.
+    pub max_us: f64,
+    /// In nanoseconds: `HdrHistogram` V2, deflated, in base64, as its other implementations read it.
+    pub histogram: String,
+}
+
+/// One interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Its end, seconds from the start of the run.
+    pub at_s: f64,
+    /// Its length in seconds: the last one may be short.
+    pub seconds: f64,
+    /// It belongs to the measurement, not to ramp-up or warm-up.
+    pub measured: bool,
+    /// Good answers that came in it.
+    pub requests: u64,
+    /// Requests that failed in it.
+    pub errors: u64,
+    /// Median of its answers' latency; 0 without any.
+    pub p50_us: f64,
+    /// 99 % of its answers' latencies are at or below; 0 without any.
+    pub p99_us: f64,
+    /// Longest latency of its answers; 0 without any.
+    pub max_us: f64,
+}
+
+/// A histogram in JSON that does not decode.
+#[derive(Debug, thiserror::Error)]
+#[error("the histogram does not decode: {0}; the file was changed, or is not from weir-loadgen")]
+pub struct BadHistogram(String);
+
+impl Latency {
+    /// What `histogram`, in nanoseconds, says.
+    #[must_use]
+    pub fn new(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile: f64| us(histogram.value_at_quantile(quantile));
+        let empty = histogram.is_empty();
+        Latency {
+            mean_us: histogram.mean() / 1e3,
+            stddev_us: histogram.stdev() / 1e3,
+            min_us: if empty { 0.0 } else { us(histogram.min()) },
+            p50_us: at(0.5),
+            p75_us: at(0.75),
+            p90_us: at(0.9),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+            p99_9_us: at(0.999),
+            p99_99_us: at(0.9999),
+            max_us: us(histogram.max()),
+            histogram: encode(histogram),
+        }
+    }
+
+    /// The whole distribution, in nanoseconds.
+    ///
+    /// # Errors
+    /// The text is not one of ours.
+    pub fn decode(&self) -> Result<Histogram<u64>, BadHistogram> {
+        let bytes = BASE64_STANDARD.decode(&self.histogram).map_err(|error| BadHistogram(error.to_string()))?;
+        Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| BadHistogram(error.to_string()))
+    }
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new().serialize(histogram, &mut bytes).expect("a vector takes it all");
+    BASE64_STANDARD.encode(bytes)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an hour of nanoseconds has 13 digits")]
+fn us(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e3
+}
