@@ -9,6 +9,12 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod delay;
+pub mod engine;
+pub mod http;
 pub mod output;
+pub mod plan;
 pub mod record;
 pub mod results;
+pub mod schedule;
+pub mod workload;

@@ -162,6 +162,8 @@ impl Tally {
 pub struct Interval {
     /// Which one, from 0 at the start of the run.
     pub index: usize,
+    /// Its length: the last one of a run may be short.
+    pub seconds: f64,
     /// Nanoseconds to each good answer of the interval, as in `Tally`.
     pub latency: Histogram<u64>,
     /// Requests that failed in it.
@@ -192,7 +194,7 @@ impl Recorder {
         Recorder {
             window,
             total: Tally::new(open_loop),
-            interval: Interval { index: 0, latency: histogram(INTERVAL_DIGITS), errors: 0 },
+            interval: Interval { index: 0, seconds: 0.0, latency: histogram(INTERVAL_DIGITS), errors: 0 },
         }
     }
 
@@ -254,9 +256,11 @@ impl Recorder {
         self.total.unsent += count;
     }
 
-    /// Ends the interval and begins the next.
-    pub fn next_interval(&mut self) -> Interval {
-        let next = Interval { index: self.interval.index + 1, latency: histogram(INTERVAL_DIGITS), errors: 0 };
+    /// Ends the interval, which was so long, and begins the next.
+    pub fn next_interval(&mut self, seconds: f64) -> Interval {
+        self.interval.seconds = seconds;
+        let next =
+            Interval { index: self.interval.index + 1, seconds: 0.0, latency: histogram(INTERVAL_DIGITS), errors: 0 };
         std::mem::replace(&mut self.interval, next)
     }
 

@@ -1,6 +1,7 @@
 //! The results of a run: what `--json` writes and `compare` reads. Every time is in the unit its name says.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,6 +9,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Outcome;
 use crate::record::ErrorKind;
 
 /// Version of this format: a reader refuses a newer one.
@@ -184,4 +186,43 @@ fn encode(histogram: &Histogram<u64>) -> String {
 #[expect(clippy::cast_precision_loss, reason = "an hour of nanoseconds has 13 digits")]
 fn us(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e3
+}
+
+impl Results {
+    /// What `outcome` says of a run that began at `started`.
+    #[must_use]
+    pub fn new(settings: Settings, started: SystemTime, outcome: &Outcome) -> Self {
+        let Outcome { tally, measured, end, series } = outcome;
+        let seconds = measured.as_secs_f64();
+        let requests = tally.latency.len();
+        #[expect(clippy::cast_precision_loss, reason = "requests of a run")]
+        let rate = if seconds > 0.0 { requests as f64 / seconds } else { 0.0 };
+        let classes = tally.statuses.iter().enumerate().filter(|(_, count)| **count > 0);
+        Results {
+            format: FORMAT,
+            generator: concat!("weir-loadgen ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started_unix_s: started.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            settings,
+            end: end.clone(),
+            seconds,
+            requests,
+            rate,
+            bytes_sent: tally.bytes_sent,
+            bytes_received: tally.bytes_received,
+            connections_opened: tally.connections,
+            unsent: tally.unsent,
+            errors: tally.errors.counts.clone(),
+            error_examples: tally.errors.examples.clone(),
+            statuses: classes.map(|(class, count)| (format!("{class}xx"), *count)).collect(),
+            latency: Latency::new(&tally.latency),
+            service: tally.service.as_ref().map(Latency::new),
+            series: series.clone(),
+        }
+    }
+
+    /// Requests that got no good answer, or were never sent.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.errors.values().sum::<u64>() + self.unsent
+    }
 }

@@ -44,6 +44,7 @@ pub(super) struct Shared {
     pub(super) core: RefCell<Core>,
     now: Cell<Instant>,
     runnable: Cell<bool>,
+    stopped: Cell<bool>,
     // Last: unmapped after the ring in `core` is closed.
     pub(super) pool: Rc<Pool>,
 }
@@ -169,7 +170,13 @@ impl Ring {
             generation: 0,
             counts: Counts::default(),
         };
-        let shared = Shared { core: RefCell::new(core), now: Cell::new(now), runnable: Cell::new(true), pool };
+        let shared = Shared {
+            core: RefCell::new(core),
+            now: Cell::new(now),
+            runnable: Cell::new(true),
+            stopped: Cell::new(false),
+            pool,
+        };
         Ok(Ring { shared: Rc::new(shared) })
     }
 
@@ -178,11 +185,16 @@ impl Ring {
         glommio::spawn_local(self.clone().drive()).detach();
     }
 
-    async fn drive(self) -> ! {
-        loop {
+    async fn drive(self) {
+        while !self.shared.stopped.get() {
             self.turn();
             yield_once().await;
         }
+    }
+
+    /// Ends the driver after its turn: nothing is submitted or woken any more.
+    pub(super) fn stop_driver(&self) {
+        self.shared.stopped.set(true);
     }
 
     /// Submit, reap, fire timers: wakes tasks, runs none.

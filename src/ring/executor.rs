@@ -18,8 +18,8 @@ const GLOMMIO_RING_ENTRIES: usize = 16;
 /// hung once at the default of 100 ms, on a host with a load of 14; this explains it, but was not caught in the act.
 const NO_PREEMPTION: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Runs `work` on a thread of its own, bound to `core` where one is given, with a ring that is driven. `work` gets the
-/// kernel's answer instead when there is no ring to be had.
+/// Runs `work` on a thread of its own, bound to `core` where one is given, with a ring that is driven until it ends. `work`
+/// gets the kernel's answer instead when there is no ring to be had.
 ///
 /// # Errors
 /// The thread cannot be made, or not be bound to its core.
@@ -37,9 +37,15 @@ where
         .io_memory(GLOMMIO_IO_BYTES)
         .ring_depth(GLOMMIO_RING_ENTRIES)
         .preempt_timer(NO_PREEMPTION)
-        .spawn(move || {
+        .spawn(move || async move {
             let ring = Ring::new().inspect(Ring::spawn_driver);
-            work(ring)
+            let driven = ring.as_ref().ok().cloned();
+            let result = work(ring).await;
+            // While the driver is runnable glommio stays in its loop over the tasks and would not see that this one is done.
+            if let Some(ring) = driven {
+                ring.stop_driver();
+            }
+            result
         })
         .map_err(|error| io::Error::other(error.to_string()))
 }

@@ -96,3 +96,15 @@ fn alarms_end_in_the_order_of_their_deadlines() {
         before.again(&ring).await;
     });
 }
+
+#[test]
+fn an_executor_ends_with_its_work_whatever_still_waits() {
+    let thread = weir::ring::executor::spawn("weir-test", None, |ring| async move {
+        let ring = ring.expect("a ring");
+        let waits = ring.clone();
+        ring.spawn(async move { waits.sleep(Duration::from_secs(3600)).await });
+        ring.sleep(TICK).await;
+        7
+    });
+    assert_eq!(thread.expect("a thread").join().expect("no panic"), 7);
+}

@@ -1,0 +1,176 @@
+//! Runs a plan: an executor a core, which share nothing, and this thread, which collects what they report.
+//!
+//!     run --starts--> core 0: pacer, watchdog, connections --interval--.
+//!          `-------> core N: the same ----------------------interval--+--> points, for who looks on
+//!                                                     `--tally, at the end--> outcome
+//!
+//! Next: core.rs, then client.rs and exchange.rs: one request from due to answered.
+
+mod client;
+mod core;
+mod exchange;
+mod pacer;
+mod series;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use quanta::Instant;
+
+use crate::plan::Plan;
+use crate::record::{self, Interval, Tally};
+use crate::results::{End, Point};
+use series::Series;
+
+/// How a run is told to end early: by a signal, say.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// The run ends now, with what it has measured.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// It was told to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a run gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was measured.
+    pub tally: Tally,
+    /// For how long.
+    pub measured: Duration,
+    /// How it ended.
+    pub end: End,
+    /// Every interval of the run.
+    pub series: Vec<Point>,
+}
+
+/// A run that did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No thread, or not on this core.
+    #[error("cannot start an executor: {0}; --cores must name cores that this process may run on")]
+    Executor(std::io::Error),
+    /// No ring.
+    #[error("io_uring: {0}; weir doctor says what this host lacks")]
+    Ring(std::io::Error),
+}
+
+/// What a core tells while it runs.
+enum Report {
+    Interval(Box<Interval>),
+    /// It has no connection left to the target, or has one again.
+    Down(Option<String>),
+}
+
+/// What a core gives at its end.
+struct Finished {
+    tally: Tally,
+    /// When its last request was answered or given up.
+    last: Instant,
+}
+
+/// Runs `plan` to its end. `watch` sees each interval when all cores have reported it.
+///
+/// # Errors
+/// It did not begin.
+pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Result<Outcome, Failure> {
+    let start = Instant::now() + START_AFTER;
+    let give_up = Stop::default();
+    let (reports, inbox) = mpsc::channel();
+    let mut cores = Vec::new();
+    for index in 0..plan.cores.len() {
+        let setup = core::Setup {
+            plan: Arc::clone(plan),
+            index,
+            start,
+            stops: [stop.clone(), give_up.clone()],
+            reports: reports.clone(),
+        };
+        match core::start(setup) {
+            Ok(core) => cores.push(core),
+            Err(error) => {
+                give_up.stop();
+                return Err(Failure::Executor(error));
+            }
+        }
+    }
+    drop(reports);
+    let mut series = Series::new(plan);
+    let mut down = Down::new(plan.cores.len());
+    // Ends when the last core has: each holds a sender.
+    for (core, report) in inbox {
+        match report {
+            Report::Interval(interval) => series.add(*interval, &mut watch),
+            Report::Down(error) => down.set(core, error, start),
+        }
+        if down.lasts(GIVE_UP_AFTER) {
+            give_up.stop();
+        }
+    }
+    let mut finished = Vec::new();
+    for core in cores {
+        let result = core.join().map_err(|error| Failure::Executor(std::io::Error::other(error.to_string())))?;
+        finished.push(result.map_err(Failure::Ring)?);
+    }
+    let last = finished.iter().map(|finished| finished.last).max().unwrap_or(start);
+    let end = down.end().unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
+    let tally = record::sum(finished.into_iter().map(|finished| finished.tally)).expect("a core at least");
+    Ok(Outcome { tally, measured: measured(plan, start, last, &end), end, series: series.finish(&mut watch) })
+}
+
+/// Length of the measurement: as planned, unless requests were counted or it was cut short.
+fn measured(plan: &Plan, start: Instant, last: Instant, end: &End) -> Duration {
+    let from_start = last.saturating_duration_since(start + plan.ramp_up + plan.warm_up);
+    match (plan.limit, end) {
+        (crate::plan::Limit::Time(time), End::Complete) => time,
+        (crate::plan::Limit::Time(time), _) => from_start.min(time),
+        (crate::plan::Limit::Requests(_), _) => from_start,
+    }
+}
+
+/// Which cores have lost the target, and since when all have.
+struct Down {
+    errors: Vec<Option<String>>,
+    since: Option<(Instant, f64)>,
+}
+
+impl Down {
+    fn new(cores: usize) -> Self {
+        Down { errors: vec![None; cores], since: None }
+    }
+
+    fn set(&mut self, core: usize, error: Option<String>, start: Instant) {
+        self.errors[core] = error;
+        if self.errors.iter().any(Option::is_none) {
+            self.since = None;
+        } else if self.since.is_none() {
+            let now = Instant::now();
+            self.since = Some((now, now.saturating_duration_since(start).as_secs_f64()));
+        }
+    }
+
+    fn lasts(&self, time: Duration) -> bool {
+        self.since.is_some_and(|(since, _)| since.elapsed() >= time)
+    }
+
+    fn end(self) -> Option<End> {
+        let (_, at_s) = self.since?;
+        let error = self.errors.into_iter().flatten().next().unwrap_or_default();
+        Some(End::TargetDown { at_s, error })
+    }
+}
+
+/// Time for all executors to be ready, so that they begin together.
+const START_AFTER: Duration = Duration::from_millis(20);
+/// A target that has answered nobody for so long will not come back within the run.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(3);

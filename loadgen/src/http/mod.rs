@@ -1,0 +1,9 @@
+//! HTTP/1.1 as far as a load generator and its server need it: messages made once, and read as far as finding their end takes.
+
+mod message;
+mod request;
+mod response;
+
+pub use message::{BadMessage, MessageReader};
+pub use request::{Asked, Request, Template, pick};
+pub use response::Answered;
