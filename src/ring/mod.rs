@@ -13,11 +13,13 @@
 
 mod buffers;
 pub mod check;
+mod datagrams;
 mod driver;
 mod event;
 mod first;
 mod listener;
 mod memory;
+mod name;
 pub mod options;
 pub mod sim;
 mod socket;
@@ -25,9 +27,11 @@ mod stream;
 mod tcp;
 mod timer;
 mod token;
+mod udp;
 mod wheel;
 
 pub use buffers::{BUFFER_BYTES, BUFFERS_MAX, Buf, Pool, PoolCounts};
+pub use datagrams::{DATAGRAM_BYTES_MAX, DATAGRAM_QUEUE_MAX, DATAGRAMS_IN_FLIGHT_MAX};
 pub use driver::{Ring, RingCounts};
 pub use event::{Bell, Event};
 pub use first::first;
@@ -36,3 +40,4 @@ pub use socket::{RECEIVE_QUEUE_MAX, SEND_QUEUE_MAX};
 pub use stream::Stream;
 pub use tcp::TcpStream;
 pub use timer::{Elapsed, Sleep, TICK};
+pub use udp::{UdpCounts, UdpSocket};
