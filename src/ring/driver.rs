@@ -27,6 +27,7 @@ use slab::Slab;
 
 use super::alarm::Alarms;
 use super::buffers::{BUFFERS_MAX, Pool, PoolCounts, ProvidedRing, RING_ENTRIES};
+use super::datagrams::Udp;
 use super::event::EventSlot;
 use super::listener::ListenerSlot;
 use super::memory::Mapping;
@@ -55,6 +56,7 @@ pub(super) struct Core {
     registered: u32,
     pub(super) pool: Rc<Pool>,
     pub(super) sockets: Slab<Socket>,
+    pub(super) udp: Udp,
     pub(super) listeners: Slab<ListenerSlot>,
     pub(super) events: Slab<EventSlot>,
     pub(super) timers: Timers,
@@ -84,7 +86,7 @@ struct Counts {
 /// What a ring holds and has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RingCounts {
-    /// Sockets, with those that wait for their last completion.
+    /// Sockets, TCP and UDP, with those that wait for their last completion.
     pub sockets: usize,
     /// Listeners, likewise.
     pub listeners: usize,
@@ -158,6 +160,7 @@ impl Ring {
             registered,
             pool: Rc::clone(&pool),
             sockets: Slab::new(),
+            udp: Udp::new(),
             listeners: Slab::new(),
             events: Slab::new(),
             timers: Timers::new(now),
@@ -203,6 +206,7 @@ impl Ring {
         let mut core = self.shared.core.borrow_mut();
         core.counts.turns += 1;
         core.feed_starved();
+        core.feed_starved_udp();
         core.drain_overflow();
         let may_block = may_block && core.overflow.is_empty();
         let wait = may_block.then(|| core.alarms.limit(TICK));
@@ -245,7 +249,7 @@ impl Ring {
     pub fn counts(&self) -> RingCounts {
         let core = self.shared.core.borrow();
         RingCounts {
-            sockets: core.sockets.len(),
+            sockets: core.sockets.len() + core.udp.sockets.len(),
             listeners: core.listeners.len(),
             in_flight: core.in_flight(),
             timers: core.timers.len() + core.alarms.len(),
@@ -271,9 +275,10 @@ impl Core {
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
         // SAFETY: every pointer in an entry made in this module tree leads into a provided buffer (leased by the socket's
-        // send queue), a box owned by the slot that `user_data` names, `fixed` or `NO_FD`. Slots are freed by `finish_*`
-        // only, once `in_flight` is 0, whether or not the future that began the operation still exists; `fixed` and
-        // `NO_FD` live as long as the ring.
+        // send queue or held by the `Outgoing` that `user_data` names), a box owned by the slot that `user_data` names,
+        // `udp.request`, `fixed` or `NO_FD`. Slots are freed by `finish_*` only, once `in_flight` is 0, and an `Outgoing` by
+        // its only completion, whether or not the future that began the operation still exists; the last three live as
+        // long as the ring.
         if unsafe { self.uring.submission().push(entry) }.is_ok() {
             return true;
         }
@@ -328,6 +333,12 @@ impl Core {
 
     pub(super) fn cancel(&mut self, kind: Kind, generation: u32, slot: u32) {
         self.push(silent(opcode::AsyncCancel::new(token::encode(kind, generation, slot)).build()));
+    }
+
+    /// Cancels every operation of a descriptor.
+    pub(super) fn cancel_all(&mut self, fd: RawFd) {
+        let operations = types::CancelBuilder::fd(types::Fd(fd)).all();
+        self.push(silent(opcode::AsyncCancel2::new(operations).build()));
     }
 
     /// Submits, and with `wait` blocks until something completes or the time is over.
@@ -392,6 +403,7 @@ impl Core {
             }
             Some(Kind::Accept) => self.listeners.get(index).is_some_and(|l| l.generation == generation),
             Some(Kind::Event) => self.events.get(index).is_some_and(|event| event.generation == generation),
+            Some(kind @ (Kind::Datagram | Kind::Outgoing)) => self.udp.knows(kind, generation, index),
             Some(Kind::Silent) => return self.complete_silent(result),
             None => false,
         };
@@ -404,6 +416,8 @@ impl Core {
             Some(Kind::Connect) => self.complete_connect(slot, result),
             Some(Kind::Watch) => self.complete_watch(slot, result),
             Some(Kind::Accept) => self.complete_accept(slot, result, flags),
+            Some(Kind::Datagram) => self.complete_datagram(slot, result, flags),
+            Some(Kind::Outgoing) => self.complete_outgoing(slot, result),
             _ => self.complete_event(slot, result),
         }
     }
@@ -432,6 +446,7 @@ impl Core {
     fn in_flight(&self) -> usize {
         self.sockets.iter().map(|(_, socket)| usize::from(socket.in_flight)).sum::<usize>()
             + self.listeners.iter().filter(|(_, listener)| listener.armed).count()
+            + self.udp.in_flight()
             + self.events.iter().filter(|(_, event)| event.armed).count()
     }
 }

@@ -9,6 +9,9 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Longest backlog we ask for; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
+/// Room for datagrams that wait in a UDP socket, five times the usual default, as this is our queue when we are behind. The kernel cuts it to
+/// `net.core.rmem_max`. Memory is used only as it fills.
+const UDP_RECEIVE_BYTES: usize = 1 << 20;
 
 /// One listening socket a core for the same address (`SO_REUSEPORT`), in the order of `cores`.
 ///
@@ -93,6 +96,52 @@ pub fn target_socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<S
         socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     Ok(socket)
+}
+
+/// A UDP socket at `address` that others may share (`SO_REUSEPORT`): one a shard, among which the kernel spreads the flows by
+/// their five-tuple. Not steered by CPU as listeners are: the datagrams of a flow would change the shard with the CPU.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn udp_bound(address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = udp_socket(address)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A UDP socket that sends to `target` and hears only from there, bound to `source` where one is given.
+///
+/// # Errors
+/// No descriptor or port is left, `source` is not ours, or there is no way to `target`.
+pub fn udp_connected(target: SocketAddr, source: Option<IpAddr>) -> io::Result<OwnedFd> {
+    let socket = udp_socket(target)?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect(&target.into())?;
+    Ok(socket.into())
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+    // Best effort: with less, a burst loses more.
+    let _ = socket.set_recv_buffer_size(UDP_RECEIVE_BYTES);
+    Ok(socket)
+}
+
+/// Datagrams that the socket has dropped since it was made (`SO_MEMINFO`).
+pub(super) fn kernel_drops(fd: RawFd) -> io::Result<u32> {
+    let mut numbers = [0_u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or(0);
+    // SAFETY: the kernel writes at most `bytes` bytes to `numbers` and their count to `bytes` during the call.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, numbers.as_mut_ptr().cast(), &raw mut bytes)
+    };
+    if result == 0 { Ok(numbers[libc::SK_MEMINFO_DROPS as usize]) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The port is chosen at connect, so that it need only be free towards this target (Linux 4.2). Best effort.

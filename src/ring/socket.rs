@@ -62,7 +62,7 @@ struct Receive {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ReceiveState {
+pub(super) enum ReceiveState {
     Idle,
     Armed,
     Cancelling,

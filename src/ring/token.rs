@@ -24,6 +24,10 @@ pub(super) enum Kind {
     Silent = 6,
     /// Poll of a socket that is not being received from: did it fail?
     Watch = 7,
+    /// Multishot receive of a UDP socket.
+    Datagram = 8,
+    /// Send of one datagram, which has a slot of its own.
+    Outgoing = 9,
 }
 
 /// Bits of a generation that fit beside kind and slot.
@@ -43,6 +47,8 @@ pub(super) fn decode(user_data: u64) -> (Option<Kind>, u32, u32) {
         5 => Some(Kind::Event),
         6 => Some(Kind::Silent),
         7 => Some(Kind::Watch),
+        8 => Some(Kind::Datagram),
+        9 => Some(Kind::Outgoing),
         _ => None,
     };
     let low = u32::try_from(user_data & u64::from(u32::MAX)).unwrap_or(u32::MAX);
@@ -57,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_token_comes_back_as_it_was(kind in 1..=7_u8, generation in 0..=GENERATION_MASK, slot: u32) {
+        fn a_token_comes_back_as_it_was(kind in 1..=9_u8, generation in 0..=GENERATION_MASK, slot: u32) {
             let kind = match kind {
                 1 => Kind::Receive,
                 2 => Kind::Send,
@@ -65,7 +71,9 @@ mod tests {
                 4 => Kind::Accept,
                 5 => Kind::Event,
                 6 => Kind::Silent,
-                _ => Kind::Watch,
+                7 => Kind::Watch,
+                8 => Kind::Datagram,
+                _ => Kind::Outgoing,
             };
             prop_assert_eq!(decode(encode(kind, generation, slot)), (Some(kind), generation, slot));
         }

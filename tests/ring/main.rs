@@ -11,6 +11,8 @@ mod ends;
 mod pool;
 mod relay;
 mod time;
+mod udp;
+mod udp_loss;
 
 use std::cell::Cell;
 use std::future::Future;
