@@ -94,9 +94,10 @@ pub fn merged<'h>(mut histograms: impl Iterator<Item = &'h Histogram<u64>>) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::histogram_us;
 
     fn recorded(values: &[u64]) -> Histogram<u64> {
-        let mut histogram = Histogram::new_with_bounds(1, 86_400_000_000, 2).unwrap();
+        let mut histogram = histogram_us();
         for value in values {
             histogram.record(*value).unwrap();
         }

@@ -21,7 +21,7 @@ use hdrhistogram::Histogram;
 use super::close::{self, CloseReason};
 use super::connect;
 use super::group::Group;
-use super::report::{ListenerCounts, ListenerReport};
+use super::report::{ListenerCounts, ListenerReport, histogram_us};
 use super::run::Shard;
 use super::table::Connection;
 use crate::config::{Listener, Scheme, is_private};
@@ -30,8 +30,6 @@ use crate::ring::{Stream, TcpListener, TcpStream, first, options};
 
 /// After a failed accept (no descriptor left, say) the backlog waits for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Histograms keep two significant digits up to this; a longer connection counts as this long.
-const HISTOGRAM_US_MAX: u64 = 24 * 3600 * 1_000_000;
 
 /// Why a connection was refused before a byte was read. Labels of `weir_connections_refused_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,15 +75,14 @@ struct Histograms {
 
 impl Listening {
     pub(super) fn new(config: Arc<Listener>, group: Rc<Group>) -> Rc<Self> {
-        let histogram = || Histogram::new_with_bounds(1, HISTOGRAM_US_MAX, 2).expect("constant bounds are valid");
         Rc::new(Listening {
             config: RefCell::new(config),
             group: RefCell::new(group),
             counts: RefCell::default(),
             histograms: RefCell::new(Histograms {
-                connect_us: histogram(),
-                first_byte_us: histogram(),
-                duration_us: histogram(),
+                connect_us: histogram_us(),
+                first_byte_us: histogram_us(),
+                duration_us: histogram_us(),
             }),
         })
     }

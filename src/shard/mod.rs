@@ -18,5 +18,7 @@ mod table;
 pub use accept::RefuseReason;
 pub use close::CloseReason;
 pub use mailbox::{Apply, Mailbox, Order};
-pub use report::{CheckCounts, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport};
+pub use report::{
+    CheckCounts, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport, histogram_us,
+};
 pub use run::{Setup, Start, start};

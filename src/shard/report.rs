@@ -12,6 +12,9 @@ use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, LastCheck, Reason, State};
 use crate::ring::RingCounts;
 
+/// Histograms of durations keep two significant digits up to this; what lasts longer counts as this long.
+const HISTOGRAM_US_MAX: u64 = 24 * 3600 * 1_000_000;
+
 /// One shard, as of now.
 #[derive(Debug, Clone)]
 pub struct ShardReport {
@@ -54,6 +57,15 @@ pub struct ListenerReport {
     pub first_byte_us: Histogram<u64>,
     /// Microseconds from accept to close.
     pub duration_us: Histogram<u64>,
+}
+
+/// What every shard records durations in, empty: histograms of the same bounds can be merged.
+///
+/// # Panics
+/// Never: the bounds are constant.
+#[must_use]
+pub fn histogram_us() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, HISTOGRAM_US_MAX, 2).expect("constant bounds are valid")
 }
 
 /// Counters of a listener.
