@@ -1,0 +1,106 @@
+//! The figure of one run.
+//!
+//!     title, what was asked, what needs attention
+//!     latency by percentile        | its table
+//!     requests a second over time
+//!     latency over time
+
+use super::canvas::{self, Area, BODY, Drawn, NOTE, QUIET, Side, TITLE};
+use super::chart::{Entry, LEFT, Stroke};
+use super::percentiles::{self, Curve};
+use super::{decode, series};
+use crate::output::units;
+use crate::output::{OutputError, facts};
+use crate::results::Results;
+
+const WIDTH: u32 = 960;
+const HEAD_HEIGHT: u32 = 66;
+const NOTE_HEIGHT: u32 = 20;
+const PERCENTILES_HEIGHT: u32 = 330;
+const PERCENTILES_WIDTH: u32 = 660;
+const RATE_HEIGHT: u32 = 200;
+const LATENCY_HEIGHT: u32 = 258;
+
+const DUE: Stroke = Stroke { colour: canvas::BLUE, width: 10, dashed: false };
+const SENT: Stroke = Stroke { colour: canvas::ORANGE, width: 10, dashed: true };
+
+/// One run as SVG.
+///
+/// # Errors
+/// A histogram does not decode.
+pub fn svg(results: &Results) -> Result<String, OutputError> {
+    let mut curves = vec![Curve { histogram: decode("latency", &results.latency)?, stroke: DUE }];
+    if let Some(service) = &results.service {
+        curves.push(Curve { histogram: decode("service", service)?, stroke: SENT });
+    }
+    let notes: Vec<String> =
+        [facts::ending(results), facts::shortfall(results), facts::failures(results)].into_iter().flatten().collect();
+    let head_height = HEAD_HEIGHT + NOTE_HEIGHT * u32::try_from(notes.len()).unwrap_or(0);
+    let height = head_height + PERCENTILES_HEIGHT + RATE_HEIGHT + LATENCY_HEIGHT;
+    let title = facts::title(&results.settings);
+    canvas::sheet((WIDTH, height), &title, |sheet| {
+        let (top, rest) = sheet.split_vertically(canvas::px(head_height.cast_signed()));
+        let (upper, rest) = rest.split_vertically(canvas::px(PERCENTILES_HEIGHT.cast_signed()));
+        let (left, right) = upper.split_horizontally(canvas::px(PERCENTILES_WIDTH.cast_signed()));
+        let (middle, lower) = rest.split_vertically(canvas::px(RATE_HEIGHT.cast_signed()));
+        head(&top, results, &title, &notes)?;
+        percentiles::draw(&left, &curves, &legend(results))?;
+        table(&right, results)?;
+        series::rate(&middle, results)?;
+        series::latency(&lower, results)
+    })
+}
+
+fn head(area: &Area, results: &Results, title: &str, notes: &[String]) -> Drawn {
+    let left = LEFT.cast_signed();
+    let width = WIDTH - LEFT - 16;
+    canvas::text(area, title, TITLE, Side::Left, (left, 24), width)?;
+    let subtitle = format!(
+        "{}; {} good answers/s over {}",
+        facts::load(&results.settings),
+        units::rate(results.rate),
+        units::seconds(results.seconds)
+    );
+    canvas::text(area, &subtitle, QUIET, Side::Left, (left, 48), width)?;
+    for (note, y) in notes.iter().zip((70..).step_by(20)) {
+        canvas::text(area, note, NOTE, Side::Left, (left, y), width)?;
+    }
+    Ok(())
+}
+
+/// The chart's curves, which its table's columns follow.
+fn legend(results: &Results) -> Vec<Entry> {
+    match results.service {
+        Some(_) => vec![Entry::Line("from when due", DUE), Entry::Line("from sending", SENT)],
+        None => vec![Entry::Line("from sending", DUE)],
+    }
+}
+
+/// The percentiles in numbers.
+fn table(area: &Area, results: &Results) -> Drawn {
+    const NAMES: i32 = 20;
+    const COLUMNS: [i32; 2] = [158, 262];
+    const TOP: i32 = 46;
+    const ROW: i32 = 24;
+    if results.requests == 0 {
+        return Ok(());
+    }
+    let rows = || (TOP..).step_by(ROW as usize);
+    let latencies = [Some(&results.latency), results.service.as_ref()];
+    let heads = legend(results);
+    for ((head, latency), right) in heads.iter().zip(latencies.into_iter().flatten()).zip(COLUMNS) {
+        canvas::text(area, head.name(), QUIET, Side::Right, (right, 14), 120)?;
+        for ((_, us), y) in facts::latencies(latency).into_iter().zip(rows()) {
+            canvas::text(area, &figure_time(us), BODY, Side::Right, (right, y), 120)?;
+        }
+    }
+    for ((name, _), y) in facts::latencies(&results.latency).into_iter().zip(rows()) {
+        canvas::text(area, name, QUIET, Side::Left, (NAMES, y), 100)?;
+    }
+    Ok(())
+}
+
+/// As on a terminal, but with the unit's own letter.
+pub(super) fn figure_time(us: f64) -> String {
+    units::time(us).replace("us", "µs")
+}
