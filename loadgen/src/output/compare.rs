@@ -103,7 +103,12 @@ fn table(a: &Side, b: &Side) -> Vec<Vec<String>> {
 }
 
 fn ratio(a: f64, b: f64) -> String {
-    if a > 0.0 { format!("{:.3}", b / a) } else { "-".to_owned() }
+    match b / a {
+        ratio if !ratio.is_finite() || a < 0.0 => "-".to_owned(),
+        ratio if ratio < 10.0 => format!("{ratio:.3}"),
+        ratio if ratio < 100.0 => format!("{ratio:.1}"),
+        ratio => format!("{ratio:.0}"),
+    }
 }
 
 /// Whether the rates differ by more than the runs' own intervals do.

@@ -10,7 +10,7 @@ const SHORTFALL_PERCENT: f64 = 1.0;
 /// Longest target or command that a line of prose takes.
 const NAME_CHARS_MAX: usize = 200;
 
-/// "HTTP load on http://10.0.0.1/".
+/// "TCP load on 10.0.0.1:80".
 pub(super) fn title(settings: &Settings) -> String {
     units::printable(&format!("{} load on {}", settings.mode.to_uppercase(), settings.target), NAME_CHARS_MAX)
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::output::plot::canvas::escaped;
-use crate::output::plot::{svg, svg_of_several};
+use crate::output::plot::{charts, svg_of_several};
 use crate::output::units;
 use crate::output::{OutputError, compare, facts};
 use crate::results::Results;
@@ -24,7 +24,7 @@ td, th { padding: .2rem 1.5rem .2rem 0; text-align: left; vertical-align: top; b
 th { font-weight: 600 }
 .number { text-align: right }
 td, pre { overflow-wrap: anywhere; white-space: pre-wrap }
-td.number { white-space: nowrap }
+td.number, td:first-child { white-space: nowrap }
 @media print { body { margin: 0; max-width: none } h2 { break-after: avoid } table, svg { break-inside: avoid } }
 ";
 
@@ -38,10 +38,10 @@ pub(super) fn page(results: &Results) -> Result<String, OutputError> {
         units::seconds(results.seconds),
         facts::begun(results)
     );
-    for note in [facts::ending(results), facts::shortfall(results)].into_iter().flatten() {
+    for note in [facts::ending(results), facts::shortfall(results), facts::failures(results)].into_iter().flatten() {
         let _ = writeln!(body, "<p class=\"note\">{}</p>", escaped(&note));
     }
-    body.push_str(&svg(results)?);
+    body.push_str(&charts(results)?);
     body.push_str("<div class=\"tables\">\n");
     body.push_str(&section("Latency", &latency(results)));
     body.push_str(&section("Work", &work(results)));
@@ -80,17 +80,20 @@ fn section(title: &str, content: &str) -> String {
 
 /// A table: the first row is its head if it has one; 'l' and 'r' say how columns stand.
 fn table(columns: &str, head: &[&str], rows: &[Vec<String>]) -> String {
-    let class = |side: char| if side == 'r' { " class=\"number\"" } else { "" };
+    let line = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let cell = |(cell, side): (&str, char)| {
+            let class = if side == 'r' { " class=\"number\"" } else { "" };
+            format!("<{tag}{class}>{}</{tag}>", escaped(cell))
+        };
+        let cells: Vec<String> = cells.zip(columns.chars()).map(cell).collect();
+        format!("<tr>{}</tr>\n", cells.concat())
+    };
     let mut out = "<table>\n".to_owned();
     if !head.is_empty() {
-        let cells = head.iter().zip(columns.chars());
-        let cells: String = cells.map(|(cell, side)| format!("<th{}>{}</th>", class(side), escaped(cell))).collect();
-        let _ = writeln!(out, "<tr>{cells}</tr>");
+        out.push_str(&line("th", &mut head.iter().copied()));
     }
     for row in rows {
-        let cells = row.iter().zip(columns.chars());
-        let cells: String = cells.map(|(cell, side)| format!("<td{}>{}</td>", class(side), escaped(cell))).collect();
-        let _ = writeln!(out, "<tr>{cells}</tr>");
+        out.push_str(&line("td", &mut row.iter().map(String::as_str)));
     }
     out.push_str("</table>\n");
     out

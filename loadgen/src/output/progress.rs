@@ -54,7 +54,7 @@ impl Progress {
             Until::Requests(count) => count,
         };
         let bar = ProgressBar::with_draw_target(Some(length), target).with_finish(ProgressFinish::AndClear);
-        let template = "{prefix:9} {bar:30} {msg}";
+        let template = "{prefix:9} {wide_bar} {msg}";
         bar.set_style(ProgressStyle::with_template(template).expect("keys of indicatif").progress_chars("=>-"));
         let progress = Progress { plan, bar, ended: 0, errors: 0 };
         progress.bar.set_prefix(plan.phase(0.0));

@@ -144,7 +144,7 @@ impl Counted {
             end: End::Complete,
             seconds: scenario.measured_s,
             requests,
-            rate: super::units::float(requests) / scenario.measured_s,
+            rate: super::units::float(requests) / scenario.measured_s.max(1e-9),
             bytes_sent: requests * 120,
             bytes_received: requests * 1_180,
             connections_opened: 0,

@@ -14,7 +14,7 @@ pub fn time(us: f64) -> String {
 /// A time given in seconds.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
-    time(seconds * 1e6)
+    if seconds == 0.0 { "0 s".to_owned() } else { time(seconds * 1e6) }
 }
 
 /// "1,234,567".
@@ -26,13 +26,7 @@ pub fn count(count: u64) -> String {
 /// So many a second, without the unit: "49,998", "12.3".
 #[must_use]
 pub fn rate(rate: f64) -> String {
-    if rate == 0.0 {
-        "0".to_owned()
-    } else if rate < 999.5 {
-        three_digits(rate)
-    } else {
-        grouped(&format!("{rate:.0}"))
-    }
+    if rate < 999.5 && rate.fract() != 0.0 { three_digits(rate) } else { grouped(&format!("{rate:.0}")) }
 }
 
 /// "512 B", "1.23 kB", "45.6 MB": powers of 1,000, as bit rates of links are given.
@@ -130,7 +124,10 @@ mod tests {
     #[test]
     fn counts_rates_bytes_and_shares_read_as_people_write_them() {
         assert_eq!([count(0), count(999), count(1_000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([rate(0.0), rate(0.5), rate(12.34), rate(49_998.4)], ["0", "0.500", "12.3", "49,998"]);
+        assert_eq!(
+            [rate(0.0), rate(0.5), rate(12.34), rate(300.0), rate(49_998.4)],
+            ["0", "0.500", "12.3", "300", "49,998"]
+        );
         assert_eq!([bytes(0.0), bytes(999.0), bytes(1234.0), bytes(9.996e9)], ["0 B", "999 B", "1.23 kB", "10.0 GB"]);
         assert_eq!([share(0, 0), share(0, 9), share(1, 8), share(8, 8)], ["-", "0 %", "12.5 %", "100 %"]);
         assert_eq!(share(1, 1_000_000), "< 0.001 %");

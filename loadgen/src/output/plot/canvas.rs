@@ -107,7 +107,7 @@ pub(super) const NOTE: Type = Type { pixels: 13, bold: true, colour: VERMILLION 
 
 /// Text around the vertical middle `at`, pixels of `area`. Cut to `width` pixels.
 pub(super) fn text(area: &Area, content: &str, look: Type, side: Side, at: (i32, i32), width: u32) -> Drawn {
-    let content = printable(content, usize::try_from(width / char_width(look)).unwrap_or(usize::MAX));
+    let content = printable(content, chars_max(look, width));
     let content: String =
         content.chars().map(|c| if matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect();
     let side = match side {
@@ -119,6 +119,23 @@ pub(super) fn text(area: &Area, content: &str, look: Type, side: Side, at: (i32,
     area.draw(&Text::new(content, (px(at.0), px(at.1)), style)).map_err(failed)
 }
 
+/// `content` in lines that `text` does not cut.
+pub(super) fn wrapped(content: &str, look: Type, width: u32) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in content.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > chars_max(look, width) {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// plotters' style of a text.
 pub(super) fn style(look: Type) -> TextStyle<'static> {
     // The backend of plotters writes a size of 1.24 as 1.
@@ -127,12 +144,17 @@ pub(super) fn style(look: Type) -> TextStyle<'static> {
     FontDesc::new(FontFamily::SansSerif, size, weight).color(&look.colour)
 }
 
-/// Pixels that `content` takes at most, by the wide sans-serif faces.
+/// Pixels that `content` takes in a wide sans-serif.
 pub(super) fn text_width(content: &str, look: Type) -> i32 {
-    i32::try_from(content.chars().count()).unwrap_or(i32::MAX / 64).saturating_mul(char_width(look).cast_signed())
+    let chars = u32::try_from(content.chars().count()).unwrap_or(u32::MAX);
+    (chars.saturating_mul(char_width(look)) / 100).cast_signed()
 }
 
+fn chars_max(look: Type, width: u32) -> usize {
+    (width * 100 / char_width(look)) as usize
+}
+
+/// Hundredths of a pixel: 0.57 em, bold 0.62.
 fn char_width(look: Type) -> u32 {
-    // 0.6 em, bold somewhat more.
-    (look.pixels * if look.bold { 13 } else { 12 }).div_ceil(20)
+    look.pixels * if look.bold { 62 } else { 57 }
 }

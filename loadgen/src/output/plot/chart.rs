@@ -116,6 +116,13 @@ pub(super) fn heading(area: &Area, title: &str, legend: &[Entry]) -> Drawn {
     Ok(())
 }
 
+/// Says why a chart is empty.
+pub(super) fn in_the_middle(area: &Area, content: &str) -> Drawn {
+    let (width, height) = area.dim_in_pixel();
+    let middle = (width.cast_signed() / px(2), height.cast_signed() / px(2));
+    canvas::text(area, content, QUIET, Side::Middle, middle, 300)
+}
+
 /// Length of a line's sample in a legend, pixels.
 pub(super) const SAMPLE: i32 = 24;
 

@@ -23,6 +23,7 @@ use crate::output::error::write as write_file;
 use crate::output::html;
 use crate::results::{Latency, Results};
 
+pub(super) use run::charts;
 pub use run::svg;
 pub use several::svg as svg_of_several;
 

@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 
 use super::axis::Axis;
-use super::canvas::{self, Area, Drawn, QUIET, Side};
-use super::chart::{Chart, Entry, Stroke, heading};
+use super::canvas::{Area, Drawn};
+use super::chart::{Chart, Entry, Stroke, heading, in_the_middle};
 use crate::output::units::float;
 
 /// A distribution and how it is drawn.
@@ -23,17 +23,12 @@ pub(super) fn draw(area: &Area, curves: &[Curve], legend: &[Entry]) -> Drawn {
     let x = Axis::percentile(count);
     let lines: Vec<_> = curves.iter().map(|curve| (points(&curve.histogram, x.high()), curve.stroke)).collect();
     let y = Axis::latency(lines.iter().flat_map(|(points, _)| points).map(|(_, us)| *us));
-    heading(area, "Latency by percentile", legend)?;
+    heading(area, "Latency by percentile", if count > 0 { legend } else { &[] })?;
     let mut chart = Chart::new(area, x, y, &[])?;
     for (points, stroke) in lines.iter().rev() {
         chart.curve(points, *stroke, false)?;
     }
-    if count == 0 {
-        let (width, height) = area.dim_in_pixel();
-        let middle = (width.cast_signed() / canvas::px(2), height.cast_signed() / canvas::px(2));
-        canvas::text(area, "no good answer", QUIET, Side::Middle, middle, 300)?;
-    }
-    Ok(())
+    if count > 0 { Ok(()) } else { in_the_middle(area, "no good answer") }
 }
 
 /// 1/(1-p) and microseconds, until a single value is beyond or the axis ends.

@@ -14,6 +14,8 @@ use crate::output::{OutputError, facts};
 use crate::results::Results;
 
 const WIDTH: u32 = 960;
+/// Longest line of the head, pixels.
+const LINE: u32 = WIDTH - LEFT - 16;
 const HEAD_HEIGHT: u32 = 66;
 const NOTE_HEIGHT: u32 = 20;
 const PERCENTILES_HEIGHT: u32 = 330;
@@ -29,21 +31,30 @@ const SENT: Stroke = Stroke { colour: canvas::ORANGE, width: 10, dashed: true };
 /// # Errors
 /// A histogram does not decode.
 pub fn svg(results: &Results) -> Result<String, OutputError> {
+    let sentences = [facts::ending(results), facts::shortfall(results), facts::failures(results)];
+    let notes: Vec<String> =
+        sentences.into_iter().flatten().flat_map(|note| canvas::wrapped(&note, NOTE, LINE)).collect();
+    let note_count = u32::try_from(notes.len()).unwrap_or(0);
+    figure(results, HEAD_HEIGHT + NOTE_HEIGHT * note_count, |area| head(area, results, &notes))
+}
+
+/// The charts alone, for a page that says the rest.
+pub(in crate::output) fn charts(results: &Results) -> Result<String, OutputError> {
+    figure(results, 0, |_| Ok(()))
+}
+
+fn figure(results: &Results, head_height: u32, head: impl Fn(&Area) -> Drawn) -> Result<String, OutputError> {
     let mut curves = vec![Curve { histogram: decode("latency", &results.latency)?, stroke: DUE }];
     if let Some(service) = &results.service {
         curves.push(Curve { histogram: decode("service", service)?, stroke: SENT });
     }
-    let notes: Vec<String> =
-        [facts::ending(results), facts::shortfall(results), facts::failures(results)].into_iter().flatten().collect();
-    let head_height = HEAD_HEIGHT + NOTE_HEIGHT * u32::try_from(notes.len()).unwrap_or(0);
     let height = head_height + PERCENTILES_HEIGHT + RATE_HEIGHT + LATENCY_HEIGHT;
-    let title = facts::title(&results.settings);
-    canvas::sheet((WIDTH, height), &title, |sheet| {
+    canvas::sheet((WIDTH, height), &facts::title(&results.settings), |sheet| {
         let (top, rest) = sheet.split_vertically(canvas::px(head_height.cast_signed()));
         let (upper, rest) = rest.split_vertically(canvas::px(PERCENTILES_HEIGHT.cast_signed()));
         let (left, right) = upper.split_horizontally(canvas::px(PERCENTILES_WIDTH.cast_signed()));
         let (middle, lower) = rest.split_vertically(canvas::px(RATE_HEIGHT.cast_signed()));
-        head(&top, results, &title, &notes)?;
+        head(&top)?;
         percentiles::draw(&left, &curves, &legend(results))?;
         table(&right, results)?;
         series::rate(&middle, results)?;
@@ -51,19 +62,18 @@ pub fn svg(results: &Results) -> Result<String, OutputError> {
     })
 }
 
-fn head(area: &Area, results: &Results, title: &str, notes: &[String]) -> Drawn {
+fn head(area: &Area, results: &Results, notes: &[String]) -> Drawn {
     let left = LEFT.cast_signed();
-    let width = WIDTH - LEFT - 16;
-    canvas::text(area, title, TITLE, Side::Left, (left, 24), width)?;
+    canvas::text(area, &facts::title(&results.settings), TITLE, Side::Left, (left, 24), LINE)?;
     let subtitle = format!(
         "{}; {} good answers/s over {}",
         facts::load(&results.settings),
         units::rate(results.rate),
         units::seconds(results.seconds)
     );
-    canvas::text(area, &subtitle, QUIET, Side::Left, (left, 48), width)?;
-    for (note, y) in notes.iter().zip((70..).step_by(20)) {
-        canvas::text(area, note, NOTE, Side::Left, (left, y), width)?;
+    canvas::text(area, &subtitle, QUIET, Side::Left, (left, 48), LINE)?;
+    for (note, y) in notes.iter().zip((70..).step_by(NOTE_HEIGHT as usize)) {
+        canvas::text(area, note, NOTE, Side::Left, (left, y), LINE)?;
     }
     Ok(())
 }

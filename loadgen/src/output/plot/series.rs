@@ -2,7 +2,7 @@
 
 use super::axis::Axis;
 use super::canvas::{self, Area, Drawn};
-use super::chart::{Chart, Entry, Stroke, heading};
+use super::chart::{Chart, Entry, Stroke, heading, in_the_middle};
 use crate::output::units::{self, float};
 use crate::results::{Point, Results};
 
@@ -12,8 +12,12 @@ const P50: Stroke = Stroke { colour: canvas::SKY, width: 8, dashed: false };
 const P99: Stroke = Stroke { colour: canvas::BLUE, width: 8, dashed: false };
 const MAX: Stroke = Stroke { colour: canvas::PURPLE, width: 5, dashed: false };
 
-/// Least height of a bar of failures, as a part of the chart: one failure in a million is to be seen.
-const BAR_MIN: f64 = 0.05;
+/// One of the latencies of an interval.
+type Latency = fn(&Point) -> f64;
+
+/// Intervals with failures are marked at the top edge besides, this part of the chart high: one failure in a million has a bar
+/// that nobody sees.
+const MARK: f64 = 0.03;
 
 /// Good answers and failures a second.
 pub(super) fn rate(area: &Area, results: &Results) -> Drawn {
@@ -33,8 +37,9 @@ pub(super) fn rate(area: &Area, results: &Results) -> Drawn {
     heading(area, "Requests a second", &legend)?;
     let mut chart = Chart::new(area, elapsed(&points), Axis::from_zero(highest, rate_label), &shades)?;
     for point in failed {
-        let height = a_second(point.errors, point).max(chart.ceiling() * BAR_MIN);
-        chart.rectangle((point.at_s - point.seconds, 0.0), (point.at_s, height), canvas::VERMILLION)?;
+        let (from, to, ceiling) = (point.at_s - point.seconds, point.at_s, chart.ceiling());
+        chart.rectangle((from, 0.0), (to, a_second(point.errors, point)), canvas::VERMILLION)?;
+        chart.rectangle((from, ceiling * (1.0 - MARK)), (to, ceiling), canvas::VERMILLION)?;
     }
     if let (Some(asked), Some((from, to))) = (asked, measured(&points)) {
         chart.curve(&[(from, asked), (to, asked)], ASKED, false)?;
@@ -45,12 +50,17 @@ pub(super) fn rate(area: &Area, results: &Results) -> Drawn {
 /// Median, p99 and longest latency of each interval.
 pub(super) fn latency(area: &Area, results: &Results) -> Drawn {
     let points = usable(results);
-    let curves: [(Stroke, fn(&Point) -> f64); 3] =
+    let curves: [(Stroke, Latency); 3] =
         [(MAX, |point| point.max_us), (P99, |point| point.p99_us), (P50, |point| point.p50_us)];
     let values = points.iter().filter(|point| point.requests > 0);
+    let is_empty = values.clone().next().is_none();
     let y = Axis::latency(values.flat_map(|point| [point.p50_us, point.p99_us, point.max_us]));
-    heading(area, "Latency over time", &[Entry::Line("max", MAX), Entry::Line("p99", P99), Entry::Line("p50", P50)])?;
+    let legend = [Entry::Line("max", MAX), Entry::Line("p99", P99), Entry::Line("p50", P50)];
+    heading(area, "Latency over time", if is_empty { &[] } else { &legend })?;
     let mut chart = Chart::new(area, elapsed(&points), y, &shades(&points))?;
+    if is_empty {
+        return in_the_middle(area, "no good answer");
+    }
     for (stroke, of) in curves {
         // An interval without an answer has no latency: the line is broken there.
         for part in points.split(|point| point.requests == 0).filter(|part| !part.is_empty()) {
@@ -90,7 +100,7 @@ fn shades(points: &[&Point]) -> Vec<(f64, f64)> {
 fn measured(points: &[&Point]) -> Option<(f64, f64)> {
     let mut measured = points.iter().filter(|point| point.measured);
     let first = measured.next()?;
-    Some((first.at_s - first.seconds, measured.last().unwrap_or(first).at_s))
+    Some((first.at_s - first.seconds, measured.next_back().unwrap_or(first).at_s))
 }
 
 /// "20k" reads faster than "20,000" at the side of a chart.

@@ -29,7 +29,7 @@ pub fn svg(runs: &[(&str, &Results)]) -> Result<String, OutputError> {
         curves.push(Curve { histogram, stroke: stroke(index) });
     }
     let rows = u32::try_from(runs.len()).unwrap_or(u32::MAX).saturating_add(1);
-    let height = HEAD_HEIGHT + CHART_HEIGHT + rows * ROW + 24;
+    let height = HEAD_HEIGHT + CHART_HEIGHT + rows * ROW + 32;
     let subtitle = match runs {
         [] => "no run".to_owned(),
         _ if from_due => "open loops: from when each request was due to its answer".to_owned(),
@@ -50,6 +50,7 @@ fn title(runs: &[(&str, &Results)]) -> String {
     let names: Vec<&str> = runs.iter().map(|(name, _)| *name).collect();
     match names.split_last() {
         Some((last, [])) => (*last).to_owned(),
+        Some((_, first)) if first.len() >= 3 => format!("{} runs", names.len()),
         Some((last, first)) => format!("{} and {last}", first.join(", ")),
         None => "Nothing to compare".to_owned(),
     }
@@ -61,13 +62,14 @@ fn stroke(index: usize) -> Stroke {
 
 /// A line a run: which curve, its rate and percentiles.
 fn table(area: &Area, runs: &[(&str, &Results)], curves: &[Curve]) -> Drawn {
+    const HEAD_Y: i32 = 22;
     const COLUMNS: [i32; 6] = [420, 530, 630, 730, 830, 930];
     let left = LEFT.cast_signed();
     let head = ["answers/s", "p50", "p99", "p99.9", "p99.99", "max"];
     for (name, right) in head.into_iter().zip(COLUMNS) {
-        canvas::text(area, name, HEADING, Side::Right, (right, 12), 110)?;
+        canvas::text(area, name, HEADING, Side::Right, (right, HEAD_Y), 110)?;
     }
-    let tops = (12 + ROW.cast_signed()..).step_by(ROW as usize);
+    let tops = (HEAD_Y + ROW.cast_signed()..).step_by(ROW as usize);
     for (((name, results), curve), y) in runs.iter().zip(curves).zip(tops) {
         chart::sample(area, (left, y), curve.stroke)?;
         canvas::text(area, name, BODY, Side::Left, (left + SAMPLE + 8, y), 240)?;

@@ -118,9 +118,20 @@ fn every_kind_of_run_has_a_figure_without_overlaps() {
         assert_sound(&svg, name);
         assert_legible(&svg, name);
         leave(&format!("{name}.svg"), &svg);
+        let charts = charts(&results).unwrap();
+        assert_sound(&charts, name);
+        assert_legible(&charts, name);
         leave(&format!("{name}.html"), &html::page(&results).unwrap());
         leave(&format!("{name}.txt"), &crate::output::text::text(&results));
     }
+}
+
+#[test]
+fn a_long_note_is_told_in_whole() {
+    let svg = svg(&overloaded()).unwrap();
+    let told: Vec<String> = labels(&svg).into_iter().map(|label| label.text).collect();
+    let told = told.join(" ");
+    assert!(told.contains("12,345 requests were due and never sent: no connection was free for them."), "{told}");
 }
 
 #[test]
