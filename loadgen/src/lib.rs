@@ -17,4 +17,5 @@ pub mod plan;
 pub mod record;
 pub mod results;
 pub mod schedule;
+pub mod serve;
 pub mod workload;

@@ -174,6 +174,14 @@ pub fn peer_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     SockRef::from(socket).peer_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
+/// The address that a socket is bound to.
+///
+/// # Errors
+/// It is not an IP socket.
+pub fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    SockRef::from(socket).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
 /// Closes a connection by a reset.
 pub fn reset(socket: OwnedFd) {
     reset_on_close(socket.as_raw_fd());

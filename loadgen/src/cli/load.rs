@@ -20,7 +20,12 @@ pub(super) fn run(work: Work, options: &LoadOptions) -> Result<(), Error> {
     let started = SystemTime::now();
     let outcome = engine::run(&plan, &stop, |_| {})?;
     let results = Results::new(settings, started, &outcome);
-    println!("{}", serde_json::to_string_pretty(&Results { series: vec![], ..results })?);
+    if let Some(path) = &options.json {
+        crate::output::json::write(path, &results)?;
+    }
+    if !options.quiet {
+        print!("{}", crate::output::text::text(&results));
+    }
     Ok(())
 }
 

@@ -1,0 +1,121 @@
+//! A target to load: answers of known size after known delays, so that a benchmark needs nothing else and what it reports can be
+//! checked.
+//!
+//!     core 0: listener --accept--> connection: request --delay, stall--> answer, or an error as often as asked for
+//!     core N: the same port (SO_REUSEPORT)
+//!
+//! As fast as we know how to make it where no delay is asked for: it must not be what limits a benchmark.
+
+mod behaviour;
+mod http;
+mod tcp;
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir::ring::{Ring, Stream, TcpListener, TcpStream, executor, options};
+
+use crate::engine::Stop;
+use behaviour::Behaviour;
+pub use behaviour::{Manners, Stall};
+
+/// What to serve.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Where.
+    pub listen: SocketAddr,
+    /// An executor each. Empty: one, wherever the kernel puts it.
+    pub cores: Vec<usize>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// How it answers.
+    pub manners: Manners,
+}
+
+/// What is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Requests and answers of fixed sizes.
+    Tcp {
+        /// Bytes of a request.
+        request_bytes: u64,
+        /// Bytes of an answer.
+        response_bytes: u64,
+    },
+    /// HTTP/1.1: the same body for every path but `/bytes/N`, which is answered by so many.
+    Http {
+        /// Bytes of a body.
+        body_bytes: u64,
+    },
+}
+
+/// Serves until `stop`. `ready` is told the address once connections are accepted.
+///
+/// # Errors
+/// The address cannot be bound, or a thread not be started.
+pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
+    let cores = service.cores.clone();
+    // Steering needs to know the cores; without it the kernel's hash spreads connections.
+    let (sockets, _) = options::listen(service.listen, if cores.is_empty() { &[0] } else { &cores })?;
+    let address = options::local_address(&sockets[0])?;
+    let service = Arc::new(service.clone());
+    let mut threads = Vec::new();
+    for (index, socket) in sockets.into_iter().enumerate() {
+        let (service, stop) = (Arc::clone(&service), stop.clone());
+        let work = move |ring: io::Result<Ring>| async move {
+            serve(ring?, socket, &service, index, &stop).await;
+            Ok(())
+        };
+        threads.push(executor::spawn(&format!("weir-serve-{index}"), cores.get(index).copied(), work)?);
+    }
+    ready(address);
+    let ended = threads.into_iter().map(|thread| {
+        let result: io::Result<()> = thread.join().map_err(|error| io::Error::other(error.to_string()))?;
+        result
+    });
+    ended.collect()
+}
+
+async fn serve(ring: Ring, socket: OwnedFd, service: &Service, index: usize, stop: &Stop) {
+    let behaviour = Rc::new(Behaviour::new(&ring, &service.manners, index as u64));
+    let protocol = service.protocol;
+    let accepting = ring.clone();
+    ring.spawn(async move {
+        let listener = TcpListener::new(&accepting, socket);
+        loop {
+            match listener.accept().await {
+                Ok(socket) => {
+                    let stream = TcpStream::new(&accepting, socket);
+                    accepting.spawn(connection(stream, protocol, Rc::clone(&behaviour)));
+                }
+                // No descriptor left, say: the backlog keeps the others until there is.
+                Err(_) => accepting.sleep(ACCEPT_AGAIN).await,
+            }
+        }
+    });
+    while !stop.is_stopped() {
+        ring.sleep(STOP_PERIOD).await;
+    }
+}
+
+/// Until the client has enough. How its connection ends is the client's business.
+async fn connection(stream: TcpStream, protocol: Protocol, behaviour: Rc<Behaviour>) {
+    let result = match protocol {
+        Protocol::Tcp { request_bytes, response_bytes } => {
+            tcp::serve(&stream, &behaviour, request_bytes, response_bytes).await
+        }
+        Protocol::Http { body_bytes } => http::serve(&stream, &behaviour, body_bytes).await,
+    };
+    match result {
+        Ok(()) => drop(stream.shutdown().await),
+        Err(_) => stream.abort(),
+    }
+}
+
+const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+/// How late a signal may be noticed.
+const STOP_PERIOD: Duration = Duration::from_millis(50);
