@@ -36,7 +36,7 @@ impl Delay {
     pub fn sample(&self, dice: &mut fastrand::Rng) -> Duration {
         match self {
             Self::Fixed(time) => *time,
-            Self::Uniform(least, most) => *least + (*most - *least).mul_f64(dice.f64()),
+            Self::Uniform(least, most) => *least + most.saturating_sub(*least).mul_f64(dice.f64()),
             // 1 - [0, 1) is never 0, whose logarithm is not a number.
             Self::Exponential(mean) => mean.mul_f64(-(1.0 - dice.f64()).ln()),
             Self::Weighted(shares) => weighted(shares, dice.f64()),

@@ -17,5 +17,6 @@ pub mod plan;
 pub mod record;
 pub mod results;
 pub mod schedule;
+pub mod search;
 pub mod serve;
 pub mod workload;

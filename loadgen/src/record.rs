@@ -271,10 +271,10 @@ impl Recorder {
     }
 }
 
-/// All of them added up. `None` if there is none.
+/// All of them added up.
 #[must_use]
-pub fn sum(tallies: impl IntoIterator<Item = Tally>) -> Option<Tally> {
-    tallies.into_iter().reduce(|mut sum, tally| {
+pub fn sum(tallies: impl IntoIterator<Item = Tally>, open_loop: bool) -> Tally {
+    tallies.into_iter().fold(Tally::new(open_loop), |mut sum, tally| {
         sum.add(&tally);
         sum
     })

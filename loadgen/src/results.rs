@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Outcome;
 use crate::record::ErrorKind;
+use crate::search::Searched;
 
 /// Version of this format: a reader refuses a newer one.
 pub const FORMAT: u32 = 1;
@@ -54,6 +55,9 @@ pub struct Results {
     pub service: Option<Latency>,
     /// An entry an interval, from the start of the run.
     pub series: Vec<Point>,
+    /// The search that this run was the best trial of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Searched>,
 }
 
 /// What a run was asked to do.
@@ -217,6 +221,7 @@ impl Results {
             latency: Latency::new(&tally.latency),
             service: tally.service.as_ref().map(Latency::new),
             series: series.clone(),
+            search: None,
         }
     }
 

@@ -1,6 +1,8 @@
-//! Runs a load and says what came of it.
+//! Runs a load, or a search of many, and says what came of it.
 
+use std::fs::OpenOptions;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,34 +10,102 @@ use super::Error;
 use super::options::LoadOptions;
 use super::target::Work;
 use crate::engine::{self, Stop};
+use crate::output::progress::{self, Progress, Until};
+use crate::output::{hgrm, json, plot, text};
 use crate::plan::{Limit, Pacing, Plan};
-use crate::results::{Results, Settings};
+use crate::results::{End, Results, Settings};
+use crate::search::{Objective, Search, Searched, Trial};
+use crate::workload::Workload;
 
-pub(super) fn run(work: Work, options: &LoadOptions) -> Result<(), Error> {
-    let name = work.name.clone();
-    let plan = Arc::new(plan(work, options)?);
-    let settings = settings(&plan, name);
-    probe(plan.target, plan.connect_timeout)?;
-    let stop = Stop::default();
-    let started = SystemTime::now();
-    let outcome = engine::run(&plan, &stop, |_| {})?;
-    let results = Results::new(settings, started, &outcome);
-    if let Some(path) = &options.json {
-        crate::output::json::write(path, &results)?;
+pub(super) fn run(work: Work, options: &LoadOptions, stop: &Stop) -> Result<(), Error> {
+    check_outputs(options)?;
+    let loader = Loader { settings: settings(&work, options), plan: plan(work, options)?, options, stop };
+    check_descriptors(&loader.plan)?;
+    if !matches!(loader.plan.workload, Workload::Udp { .. }) {
+        probe(loader.plan.target, loader.plan.connect_timeout)?;
     }
-    if !options.quiet {
-        print!("{}", crate::output::text::text(&results));
+    let results = match &options.slo {
+        Some(objective) => loader.search(objective)?,
+        None => loader.load(&loader.plan)?,
+    };
+    write(&results, options)?;
+    judge(&results)
+}
+
+/// One command's runs.
+struct Loader<'run> {
+    plan: Plan,
+    settings: Settings,
+    options: &'run LoadOptions,
+    stop: &'run Stop,
+}
+
+impl Loader<'_> {
+    fn load(&self, plan: &Plan) -> Result<Results, Error> {
+        let mut progress = (!self.options.quiet).then(|| {
+            let until = match plan.limit {
+                Limit::Time(time) => Until::Time(time),
+                Limit::Requests(count) => Until::Requests(count),
+            };
+            Progress::new(progress::Plan { ramp_up: plan.ramp_up, warm_up: plan.warm_up, until })
+        });
+        let started = SystemTime::now();
+        let watch = |point: &_| progress.iter_mut().for_each(|progress| progress.interval(point));
+        let outcome = engine::run(&Arc::new(plan.clone()), self.stop, watch)?;
+        progress.into_iter().for_each(Progress::finish);
+        Ok(Results::new(Settings { rate: plan.rate(), ..self.settings.clone() }, started, &outcome))
     }
-    Ok(())
+
+    /// The best trial's results, with the search in them; of the last one if the search was cut short.
+    fn search(&self, objective: &Objective) -> Result<Results, Error> {
+        let mut plan = self.plan.clone();
+        plan.warm_up = plan.warm_up.max(TRIAL_WARM_UP);
+        let closed = self.load(&plan)?;
+        if closed.end != End::Complete || closed.requests == 0 {
+            return Ok(closed);
+        }
+        self.say(&format!("closed loop: {:.0} requests a second at most", closed.rate));
+        let (mut search, mut trials, mut best) = (Search::new(closed.rate), Vec::new(), None);
+        while let Some(rate) = search.next() {
+            plan.pacing = Pacing::Open { rate, arrivals: self.options.arrivals };
+            // Another draw of the same distribution, the same in every search.
+            plan.seed = self.options.seed.wrapping_add(trials.len() as u64);
+            let results = self.load(&plan)?;
+            if results.end != End::Complete {
+                return Ok(results);
+            }
+            let broken = objective.broken_by(&results);
+            let p99_us = results.latency.p99_us;
+            let verdict = broken.as_deref().map_or_else(|| "holds".to_owned(), |why| format!("does not: {why}"));
+            self.say(&format!("{rate:.0} a second, p99 {:.2} ms: {verdict}", p99_us / 1e3));
+            if search.report(broken.is_none()) {
+                best = Some(results);
+            }
+            trials.push(Trial { rate, p99_us, broken });
+        }
+        let searched = Searched { objective: objective.to_string(), rate: search.held(), trials };
+        let Some(results) = best else {
+            return Err(format!("no rate holds {objective}: at 0.1 % of what a closed loop reaches it does not").into());
+        };
+        Ok(Results { search: Some(searched), ..results })
+    }
+
+    fn say(&self, line: &str) {
+        if !self.options.quiet {
+            eprintln!("{line}");
+        }
+    }
 }
 
 fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
-    let cores = match &options.cores {
-        Some(cores) => cores.0.iter().copied().map(Some).collect(),
-        None => vec![None],
-    };
+    let cores = options.cores.clone().map(|cores| cores.0).unwrap_or_default();
+    check_cores(&cores)?;
+    let cores: Vec<Option<usize>> = if cores.is_empty() { vec![None] } else { cores.into_iter().map(Some).collect() };
     if options.connections < u32::try_from(cores.len()).unwrap_or(u32::MAX) {
         return Err(format!("--connections {}: each of {} cores needs one", options.connections, cores.len()).into());
+    }
+    if let Some(source) = options.source.iter().find(|source| source.is_ipv6() != work.target.is_ipv6()) {
+        return Err(format!("--source {source}: {} is of another family", work.target).into());
     }
     let pacing = match options.rate {
         Some(rate) => Pacing::Open { rate, arrivals: options.arrivals },
@@ -55,20 +125,104 @@ fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
         limit: options.count.map_or(Limit::Time(options.duration), Limit::Requests),
         timeout: options.timeout,
         connect_timeout: options.connect_timeout,
-        interval: Duration::from_secs(1),
+        interval: interval(options),
         seed: options.seed,
     })
 }
 
-fn settings(plan: &Plan, target: String) -> Settings {
+/// A second, or a twentieth of a short run.
+fn interval(options: &LoadOptions) -> Duration {
+    let length = options.ramp_up + options.warm_up + options.duration;
+    if options.count.is_some() { INTERVAL_MOST } else { (length / 20).clamp(INTERVAL_LEAST, INTERVAL_MOST) }
+}
+
+fn settings(work: &Work, options: &LoadOptions) -> Settings {
+    let threads = options.cores.as_ref().map_or(1, |cores| cores.0.len());
     Settings {
-        mode: plan.workload.name().to_owned(),
-        target,
-        connections: plan.connections,
-        threads: u32::try_from(plan.cores.len()).unwrap_or(u32::MAX),
-        rate: plan.rate(),
+        mode: work.workload.name().to_owned(),
+        target: work.name.clone(),
+        connections: options.connections,
+        threads: u32::try_from(threads).unwrap_or(u32::MAX),
+        rate: None,
         command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
     }
+}
+
+fn write(results: &Results, options: &LoadOptions) -> Result<(), Error> {
+    if let Some(path) = &options.json {
+        json::write(path, results)?;
+    }
+    if let Some(path) = &options.hgrm {
+        hgrm::write(path, results)?;
+    }
+    if let Some(path) = &options.plot {
+        plot::write(path, results)?;
+    }
+    if !options.quiet {
+        print!("{}", text::text(results));
+    }
+    Ok(())
+}
+
+/// An error where the run is not what was asked for.
+fn judge(results: &Results) -> Result<(), Error> {
+    match &results.end {
+        End::Interrupted => Err("interrupted: the results are of what ran until then".into()),
+        End::TargetDown { at_s, error } => {
+            let target = &results.settings.target;
+            Err(format!(
+                "{target} stopped answering after {at_s:.1} s ({error}); the results are of what ran until then"
+            )
+            .into())
+        }
+        End::Complete if results.requests == 0 => Err("no request got a good answer".into()),
+        End::Complete => Ok(()),
+    }
+}
+
+/// What cannot be written is better known before the run than after it.
+fn check_outputs(options: &LoadOptions) -> Result<(), Error> {
+    if let Some(path) = &options.plot {
+        plot::Kind::of(path)?;
+    }
+    for path in [&options.json, &options.hgrm, &options.plot].into_iter().flatten() {
+        check_writable(path)?;
+    }
+    Ok(())
+}
+
+fn check_writable(path: &Path) -> Result<(), Error> {
+    let existed = path.exists();
+    OpenOptions::new().append(true).create(true).open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    if !existed {
+        // It comes back with the results; left empty it would look like some.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+pub(super) fn check_cores(cores: &[usize]) -> Result<(), Error> {
+    let known = core_affinity::get_core_ids().unwrap_or_default();
+    match cores.iter().find(|core| !known.iter().any(|known| known.id == **core)) {
+        Some(core) => {
+            let last = known.iter().map(|core| core.id).max().unwrap_or(0);
+            Err(format!("--cores: {core} is not a core that this process may run on (0 to {last})").into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Each connection takes a descriptor.
+fn check_descriptors(plan: &Plan) -> Result<(), Error> {
+    weir::ring::check::raise_limits()?;
+    let most = weir::ring::check::descriptors_max()?.saturating_sub(DESCRIPTORS_OF_OURS);
+    if u64::from(plan.connections) > most {
+        let connections = plan.connections;
+        return Err(
+            format!("--connections {connections}: this process may have {most}; raise the limit: ulimit -n").into()
+        );
+    }
+    Ok(())
 }
 
 /// A target that nobody listens on is an error at once, not a run full of them.
@@ -77,3 +231,10 @@ fn probe(target: SocketAddr, timeout: Duration) -> Result<(), Error> {
         .map(drop)
         .map_err(|error| format!("{target}: {error}; is the service running there?").into())
 }
+
+/// Before each trial of a search that asks for none.
+const TRIAL_WARM_UP: Duration = Duration::from_millis(500);
+const INTERVAL_LEAST: Duration = Duration::from_millis(100);
+const INTERVAL_MOST: Duration = Duration::from_secs(1);
+/// Rings, files and the standard streams.
+const DESCRIPTORS_OF_OURS: u64 = 64;

@@ -1,14 +1,17 @@
 //! The command line: one file a command. Results are on stdout, everything else on stderr.
 
+mod compare;
 mod load;
 mod options;
+mod serve;
 mod target;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use options::{HttpOptions, LoadOptions, TcpOptions};
+use crate::engine::Stop;
+use options::{CompareOptions, HttpOptions, LoadOptions, ServeOptions, TcpOptions, UdpOptions};
 
 /// Load for TCP, UDP and HTTP services, open loop first.
 #[derive(Debug, Parser)]
@@ -25,36 +28,70 @@ enum Command {
         #[command(flatten)]
         http: HttpOptions,
         #[command(flatten)]
-        load: LoadOptions,
+        load: Box<LoadOptions>,
     },
     /// Load a TCP service that answers requests of one size with answers of one size.
     Tcp {
         #[command(flatten)]
         tcp: TcpOptions,
         #[command(flatten)]
-        load: LoadOptions,
+        load: Box<LoadOptions>,
     },
+    /// Load a UDP service that answers each datagram, and count what is lost.
+    Udp {
+        #[command(flatten)]
+        udp: UdpOptions,
+        #[command(flatten)]
+        load: Box<LoadOptions>,
+    },
+    /// Be the target: answers of known size after known delays.
+    Serve(ServeOptions),
+    /// Say how two runs differ, from their --json files.
+    Compare(CompareOptions),
 }
 
 /// Runs the command that the process was started with.
+///
+/// The exit code is 0 when all went as planned, 1 when it did not, 2 for a command line that makes no sense, 130 after a signal.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let stop = Stop::default();
+    if let Err(error) = watch_signals(&stop) {
+        eprintln!("weir-loadgen: signals: {error}; ctrl-c will lose the results");
+    }
     let result = match arguments.command {
-        Command::Http { http, load } => target::http(&http, &load).and_then(|work| load::run(work, &load)),
-        Command::Tcp { tcp, load } => target::tcp(&tcp).and_then(|work| load::run(work, &load)),
+        Command::Http { http, load } => target::http(&http, &load).and_then(|work| load::run(work, &load, &stop)),
+        Command::Tcp { tcp, load } => target::tcp(&tcp).and_then(|work| load::run(work, &load, &stop)),
+        Command::Udp { udp, load } => target::udp(&udp, &load).and_then(|work| load::run(work, &load, &stop)),
+        Command::Serve(options) => serve::run(&options, &stop),
+        Command::Compare(options) => compare::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir-loadgen: {error}");
-            ExitCode::FAILURE
+            if stop.is_stopped() { ExitCode::from(AFTER_SIGNAL) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// The first SIGINT, SIGTERM or SIGHUP ends the work in order, the second one at once.
+fn watch_signals(stop: &Stop) -> Result<(), ctrlc::Error> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.is_stopped() {
+            std::process::exit(i32::from(AFTER_SIGNAL));
+        }
+        stop.stop();
+    })
+}
+
 /// What went wrong, and how to mend it.
 type Error = Box<dyn std::error::Error>;
+
+/// 128 and SIGINT, as shells say it.
+const AFTER_SIGNAL: u8 = 130;
 
 #[cfg(test)]
 mod tests {
@@ -64,5 +101,26 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_makes_no_sense_together_is_refused() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        assert!(parse("weir-loadgen http http://a/ --rate 10 --arrivals poisson").is_ok());
+        assert!(parse("weir-loadgen http http://a/ --find-max --slo p99<5ms --duration 2s").is_ok());
+        for line in [
+            "http http://a/ --rate 10 --think 5ms",
+            "http http://a/ --count 10 --duration 5s",
+            "http http://a/ --find-max",
+            "http http://a/ --slo p99<5ms",
+            "http http://a/ --find-max --slo p99<5ms --rate 10",
+            "http http://a/ --connection-per-request --pipeline 4",
+            "http",
+            "tcp a:1 --request-size 0",
+            "udp a:1 --request-size 7",
+            "serve ftp",
+        ] {
+            assert!(parse(&format!("weir-loadgen {line}")).is_err(), "{line}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What may be asked for. Values are checked where they are read, so that an error names the option.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use clap::Args;
 
 use crate::delay::Delay;
 use crate::schedule::Arrivals;
+use crate::search::Objective;
+use crate::workload::UDP_NUMBER_BYTES;
 
 /// What every load takes.
 #[derive(Debug, Args)]
@@ -23,7 +25,7 @@ pub(super) struct LoadOptions {
     #[arg(short, long, value_name = "PER_SECOND", value_parser = rate)]
     pub(super) rate: Option<f64>,
     /// How the requests of an open loop follow each other.
-    #[arg(long, value_enum, default_value_t, requires = "rate")]
+    #[arg(long, value_enum, default_value_t)]
     pub(super) arrivals: Arrivals,
     /// Grow the load for so long first; not measured.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
@@ -58,9 +60,21 @@ pub(super) struct LoadOptions {
     /// The same seed draws the same arrivals, URLs and pauses.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
+    /// Look for the highest rate that holds --slo: many runs of --duration each, after one in closed loop.
+    #[arg(long, requires = "slo", conflicts_with_all = ["rate", "count", "think", "ramp_up"])]
+    pub(super) find_max: bool,
+    /// What must hold: p99<5ms, or p99<5ms,p99.9<20ms,errors<1%. Without a word of errors 0.1 % may fail.
+    #[arg(long, value_name = "OBJECTIVE", requires = "find_max")]
+    pub(super) slo: Option<Objective>,
     /// Write the results as JSON.
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
+    /// Write the distribution of latencies as `HdrHistogram` writes it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) hgrm: Option<PathBuf>,
+    /// Draw latency by percentile and over time: out.svg, or out.html with tables.
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
     /// Say nothing but errors.
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -69,7 +83,7 @@ pub(super) struct LoadOptions {
 /// What HTTP takes besides.
 #[derive(Debug, Args)]
 pub(super) struct HttpOptions {
-    /// One URL or several, drawn by weight: http://host/path, or 9@http://host/path for nine times as often.
+    /// One URL or several, drawn by weight: `http://host/path`, or `9@http://host/path` for nine times as often.
     #[arg(required = true, value_name = "[WEIGHT@]URL")]
     pub(super) urls: Vec<String>,
     /// Connect there, whatever the URLs say.
@@ -103,10 +117,87 @@ pub(super) struct TcpOptions {
     pub(super) response_size: u64,
 }
 
+/// What UDP takes besides.
+#[derive(Debug, Args)]
+pub(super) struct UdpOptions {
+    /// The service. Its answers must begin with the first eight bytes of the request, as an echo does.
+    #[arg(value_name = "HOST:PORT")]
+    pub(super) target: String,
+    /// Bytes of a request.
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u16).range(UDP_BYTES))]
+    pub(super) request_size: u16,
+    /// Bytes that an answer must have; any if not given.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(UDP_BYTES))]
+    pub(super) response_size: Option<u16>,
+}
+
+/// What a server is told.
+#[derive(Debug, Args)]
+pub(super) struct ServeOptions {
+    /// What to speak.
+    #[arg(value_enum)]
+    pub(super) protocol: ServeProtocol,
+    /// Where. Port 0 takes a free one, which is printed.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    pub(super) listen: SocketAddr,
+    /// Cores to run on, an executor each: 1, or 2,4-7. Default: one executor, wherever the kernel puts it.
+    #[arg(long, value_name = "LIST", value_parser = cores)]
+    pub(super) cores: Option<Cores>,
+    /// Bytes of a request; tcp only.
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) request_size: u64,
+    /// Bytes of an answer; of its body in http, where the path /bytes/N is answered by N.
+    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    pub(super) response_size: u64,
+    /// From a request to its answer: 5ms, 1ms..5ms, exp:5ms, or 90%:1ms,10%:20ms.
+    #[arg(long, value_name = "DELAY", default_value = "0")]
+    pub(super) delay: Delay,
+    /// Share of requests that fail: status 503 in http, a reset in tcp, no answer in udp.
+    #[arg(long, value_name = "PERCENT", default_value = "0%", value_parser = share)]
+    pub(super) error_rate: f64,
+    /// Answer nothing for so long at the end of every --stall-every.
+    #[arg(long, value_name = "TIME", value_parser = positive_time)]
+    pub(super) stall: Option<Duration>,
+    /// See --stall.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
+    pub(super) stall_every: Duration,
+    /// The same seed draws the same delays and errors.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+}
+
+/// What a server may speak.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum ServeProtocol {
+    /// Answers of one size to requests of another.
+    Tcp,
+    /// HTTP/1.1.
+    Http,
+    /// A datagram for a datagram, which repeats its first eight bytes.
+    Udp,
+}
+
+/// What a comparison takes.
+#[derive(Debug, Args)]
+pub(super) struct CompareOptions {
+    /// The run to compare with.
+    #[arg(value_name = "A.json")]
+    pub(super) a: PathBuf,
+    /// The other run.
+    #[arg(value_name = "B.json")]
+    pub(super) b: PathBuf,
+    /// Draw both into one figure: out.svg or out.html.
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
+}
+
 /// Numbers of cores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cores(pub(super) Vec<usize>);
 
+/// From a datagram's number to what the ring receives of one.
+#[expect(clippy::cast_possible_wrap, reason = "both are small")]
+const UDP_BYTES: std::ops::RangeInclusive<i64> = UDP_NUMBER_BYTES as i64..=weir::ring::DATAGRAM_BYTES_MAX as i64;
 /// Longest request or answer that is held in memory.
 const SIZE_MAX: i64 = 1 << 30;
 
@@ -135,6 +226,13 @@ fn rate(text: &str) -> Result<f64, String> {
     in_range.ok_or_else(|| format!("expected requests a second, {RATE_MIN} to {RATE_MAX}, such as 500 or 20k"))
 }
 
+/// A share in percent, as a number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|percent| percent.parse::<f64>().ok());
+    let share = percent.map(|percent| percent / 100.0).filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share of requests, such as 1% or 0.5%".to_owned())
+}
+
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|_| "expected a time, such as 500ms, 10s or 5m".to_owned())?;
     if time > TIME_MAX { Err("more than a week".to_owned()) } else { Ok(time) }
@@ -159,6 +257,14 @@ mod tests {
         assert_eq!(cores("2, 4-6,5"), Ok(Cores(vec![2, 4, 5, 6])));
         for text in ["", "a", "3-1", "1,,2", "0-99999999"] {
             assert!(cores(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read() {
+        assert_eq!(share("0.5%"), Ok(0.005));
+        for text in ["", "1", "-1%", "101%", "NaN%", "%"] {
+            assert!(share(text).is_err(), "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use http::Uri;
 
 use super::Error;
-use super::options::{HttpOptions, LoadOptions, TcpOptions};
+use super::options::{HttpOptions, LoadOptions, TcpOptions, UdpOptions};
 use crate::http::Template;
 use crate::workload::Workload;
 
@@ -20,6 +20,17 @@ pub(super) struct Work {
 pub(super) fn tcp(options: &TcpOptions) -> Result<Work, Error> {
     let request = (0..options.request_size).map(|at| b'a' + (at % 26) as u8).collect();
     let workload = Workload::Tcp { request, response_bytes: options.response_size };
+    Ok(Work { workload, target: resolve(&options.target)?, name: options.target.clone() })
+}
+
+pub(super) fn udp(options: &UdpOptions, load: &LoadOptions) -> Result<Work, Error> {
+    if load.connection_per_request {
+        return Err("--connection-per-request: UDP has no connections".into());
+    }
+    let workload = Workload::Udp {
+        request_bytes: usize::from(options.request_size),
+        response_bytes: usize::from(options.response_size.unwrap_or(0)),
+    };
     Ok(Work { workload, target: resolve(&options.target)?, name: options.target.clone() })
 }
 

@@ -124,7 +124,8 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
     }
     let last = finished.iter().map(|finished| finished.last).max().unwrap_or(start);
     let end = down.end().unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
-    let tally = record::sum(finished.into_iter().map(|finished| finished.tally)).expect("a core at least");
+    let tallies = finished.into_iter().map(|finished| finished.tally);
+    let tally = record::sum(tallies, plan.is_open_loop());
     Ok(Outcome { tally, measured: measured(plan, start, last, &end), end, series: series.finish(&mut watch) })
 }
 

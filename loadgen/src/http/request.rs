@@ -32,22 +32,20 @@ impl Template {
     /// The request for `target`, path and query, at `host`.
     #[must_use]
     pub fn request(&self, host: &str, target: &str, weight: u32) -> Request {
-        let mut head = format!("{} {target} HTTP/1.1\r\n", self.method);
         let given = |name: &str| self.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
-        if !given("host") {
-            head += &format!("Host: {host}\r\n");
-        }
-        for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
         let has_body = !self.body.is_empty() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str());
+        let mut lines = vec![format!("{} {target} HTTP/1.1", self.method)];
+        if !given("host") {
+            lines.push(format!("Host: {host}"));
+        }
+        lines.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         if has_body && !given("content-length") {
-            head += &format!("Content-Length: {}\r\n", self.body.len());
+            lines.push(format!("Content-Length: {}", self.body.len()));
         }
         if self.closes && !given("connection") {
-            head += "Connection: close\r\n";
+            lines.push("Connection: close".to_owned());
         }
-        head += "\r\n";
+        let head = lines.join("\r\n") + "\r\n\r\n";
         let bytes = [head.as_bytes(), &self.body].concat();
         Request { bytes: bytes.into(), is_head: self.method == "HEAD", weight }
     }

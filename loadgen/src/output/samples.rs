@@ -155,6 +155,7 @@ impl Counted {
             latency: Latency::new(&self.latency),
             service: scenario.open_loop.then(|| Latency::new(&self.service)),
             series: series.collect(),
+            search: None,
         }
     }
 }
@@ -262,6 +263,7 @@ pub(super) fn any_results() -> impl Strategy<Value = Results> {
             latency,
             service,
             series,
+            search: None,
         },
     )
 }

@@ -124,7 +124,6 @@ impl Behaviour {
     }
 
     /// Sends what there is.
-    #[expect(clippy::unused_self, reason = "beside append")]
     pub(super) async fn flush(&self, stream: &impl Stream, out: &mut Option<Buf>) -> io::Result<()> {
         match out.take() {
             Some(buf) => stream.send(buf).await,

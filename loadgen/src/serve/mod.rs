@@ -51,6 +51,11 @@ pub enum Protocol {
         /// Bytes of a body.
         body_bytes: u64,
     },
+    /// A datagram for each, which repeats its first eight bytes.
+    Udp {
+        /// Bytes of an answer.
+        response_bytes: u64,
+    },
 }
 
 /// Serves until `stop`. `ready` is told the address once connections are accepted.
@@ -109,6 +114,7 @@ async fn connection(stream: TcpStream, protocol: Protocol, behaviour: Rc<Behavio
             tcp::serve(&stream, &behaviour, request_bytes, response_bytes).await
         }
         Protocol::Http { body_bytes } => http::serve(&stream, &behaviour, body_bytes).await,
+        Protocol::Udp { .. } => Ok(()),
     };
     match result {
         Ok(()) => drop(stream.shutdown().await),

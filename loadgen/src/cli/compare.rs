@@ -1,0 +1,18 @@
+//! Two runs, side by side.
+
+use std::path::Path;
+
+use super::Error;
+use super::options::CompareOptions;
+use crate::output::{compare, json, plot};
+
+pub(super) fn run(options: &CompareOptions) -> Result<(), Error> {
+    let (a, b) = (json::read(&options.a)?, json::read(&options.b)?);
+    let name = |path: &Path| path.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let (a_name, b_name) = (name(&options.a), name(&options.b));
+    print!("{}", compare::compare((&a_name, &a), (&b_name, &b))?);
+    if let Some(path) = &options.plot {
+        plot::write_several(path, &[(&a_name, &a), (&b_name, &b)])?;
+    }
+    Ok(())
+}

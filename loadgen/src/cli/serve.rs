@@ -1,0 +1,33 @@
+//! Serves until a signal.
+
+use super::Error;
+use super::options::{ServeOptions, ServeProtocol};
+use crate::engine::Stop;
+use crate::serve::{self, Manners, Protocol, Service, Stall};
+
+pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
+    if options.stall.is_some_and(|length| length >= options.stall_every) {
+        return Err("--stall must be shorter than --stall-every: nothing would ever be answered".into());
+    }
+    let service = Service {
+        listen: options.listen,
+        cores: options.cores.clone().map(|cores| cores.0).unwrap_or_default(),
+        protocol: match options.protocol {
+            ServeProtocol::Tcp => {
+                Protocol::Tcp { request_bytes: options.request_size, response_bytes: options.response_size.max(1) }
+            }
+            ServeProtocol::Http => Protocol::Http { body_bytes: options.response_size },
+            ServeProtocol::Udp => Protocol::Udp { response_bytes: options.response_size },
+        },
+        manners: Manners {
+            delay: options.delay.clone(),
+            error_rate: options.error_rate,
+            stall: options.stall.map(|length| Stall { length, every: options.stall_every }),
+            seed: options.seed,
+        },
+    };
+    super::load::check_cores(&service.cores)?;
+    weir::ring::check::raise_limits()?;
+    serve::run(&service, stop, |address| println!("listening on {address}"))
+        .map_err(|error| format!("{}: {error}; --listen ADDRESS:PORT takes another one", options.listen).into())
+}
