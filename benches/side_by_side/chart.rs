@@ -1,5 +1,5 @@
-//! The chart for a report: a panel a scenario, bars of its first figure relative to the floor, or to the best peer where the
-//! floor has no part. Lower is better throughout. Pure but for the file.
+//! The chart for a report: a panel a scenario, bars of its first figure relative to the floor, or to the best peer where that
+//! is what counts or the floor is not there. Lower is better throughout. Pure but for the file.
 //!
 //!     header and legend
 //!     panel │ panel        each: title, what the bars are, groups of bars (a case each), names of the cases
@@ -14,7 +14,8 @@ use crate::comparison::{Comparison, Row};
 use crate::ending::Result;
 use crate::measured::Figure;
 use crate::peers::Kind;
-use crate::scenarios::{SCENARIOS, Scenario};
+use crate::scenarios::{Base, SCENARIOS, Scenario};
+use crate::table::grouped;
 
 type Area<'svg> = DrawingArea<SVGBackend<'svg>, plotters::coord::Shift>;
 
@@ -37,13 +38,6 @@ pub fn svg(comparisons: &[Comparison]) -> Result<String> {
     area.present()?;
     drop(area);
     Ok(text)
-}
-
-/// What a ratio is of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Base {
-    Floor,
-    BestPeer,
 }
 
 impl Base {
@@ -75,7 +69,8 @@ impl<'run> Panel<'run> {
     fn of(scenario: &'static Scenario, comparisons: &'run [Comparison]) -> Option<Self> {
         let cases: Vec<_> = comparisons.iter().filter(|comparison| comparison.scenario == scenario.name).collect();
         let rows = || cases.iter().flat_map(|case| &case.rows);
-        let base = if rows().any(|row| row.to_floor.is_some()) { Base::Floor } else { Base::BestPeer };
+        let floor = scenario.base == Base::Floor && rows().any(|row| row.to_floor.is_some());
+        let base = if floor { Base::Floor } else { Base::BestPeer };
         let highest = rows().filter_map(|row| base.ratio(row)).reduce(f64::max)?;
         Some(Self { scenario, cases, base, top: highest.clamp(TOP_MIN, TOP_MAX) })
     }
@@ -220,11 +215,6 @@ fn text(area: &Area, words: &str, at: (i32, i32), size: Size, ink: &RGBColor, al
     let style = TextStyle::from(font).color(ink).pos(Pos::new(align, VPos::Top));
     area.draw(&Text::new(words, at, style))?;
     Ok(())
-}
-
-/// Thousands apart.
-fn grouped(number: u64) -> String {
-    if number < 1000 { number.to_string() } else { format!("{},{:03}", grouped(number / 1000), number % 1000) }
 }
 
 fn title(kind: Kind) -> &'static str {

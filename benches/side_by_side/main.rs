@@ -50,10 +50,10 @@ struct Args {
           value_parser = PossibleValuesParser::new(scenarios::words()))]
     scenarios: Vec<String>,
     /// Counted rounds of each case.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Length of one peer's turn; shorter than 2 s is too short to trust.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Only cases whose names begin so, such as 64 or "1 MiB".
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
@@ -62,7 +62,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_value = "weir,floor,nginx,haproxy,envoy,h2o", value_name = "LIST")]
     peers: Vec<Kind>,
     /// Who gives the load; wrk where a closed loop is enough.
-    #[arg(long, default_value = "weir-loadgen")]
+    #[arg(long, default_value = "weir-loadgen", value_name = "NAME")]
     generator: load::Program,
     /// Where to write every turn, and what the tables say, as JSON.
     #[arg(long, value_name = "FILE")]

@@ -59,10 +59,16 @@ impl Session {
             return Ok(());
         }
         let taking_part = self.taking_part(scenario);
+        if taking_part.is_empty() {
+            return Ok(());
+        }
         if scenario.work == Work::Idle {
             return cases.iter().try_for_each(|case| self.idle(scenario, case, &taking_part));
         }
         let peers = self.start(scenario, &taking_part)?;
+        if peers.is_empty() {
+            return Ok(());
+        }
         cases.iter().try_for_each(|case| self.case(scenario, case, &peers))
     }
 
@@ -101,9 +107,12 @@ impl Session {
         }
         let (mut load, mut name) = (case.load, case.name.to_owned());
         if scenario.work == Work::HalfLoad {
-            let rate = half_load::rate(peers, &self.generator, &load, self.extent.length)?;
-            load.rate = Some(rate);
-            name = format!("{name}, {rate} requests/s");
+            let rate = match half_load::rate(peers, &self.generator, &load, self.extent.length) {
+                Ok(rate) => rate,
+                Err(error) => return self.fail(format!("{}, {name}: no rate for it: {error}", scenario.name)),
+            };
+            load.rate = Some(f64::from(rate));
+            name = format!("{name}, {} requests/s", table::grouped(rate.into()));
         }
         let length = self.extent.length;
         let turn = match scenario.work {

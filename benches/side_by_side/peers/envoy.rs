@@ -12,6 +12,12 @@ pub(super) fn find_program(release: &Path) -> Option<PathBuf> {
     process::find_program("envoy").or_else(|| Some(wheel).filter(|path| path.is_file()))
 }
 
+/// It says "PATH  version: COMMIT/1.40.0/Clean/RELEASE/BoringSSL".
+pub(super) fn version(program: &Path) -> String {
+    let said = process::version(program, "--version");
+    said.split('/').rev().nth(3).map_or(said.clone(), |number| format!("envoy {number}"))
+}
+
 pub(super) fn command(program: &Path, place: &Place) -> Command {
     let mut command = pinned(BALANCER_CORE, program);
     command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c"]).arg(&place.config);

@@ -91,7 +91,8 @@ impl Kind {
 
     fn version(self, program: &Path) -> String {
         match self {
-            Self::Weir | Self::Envoy => version(program, "--version"),
+            Self::Weir => version(program, "--version"),
+            Self::Envoy => envoy::version(program),
             Self::Floor => "bare ring, this tree".to_owned(),
             Self::Nginx | Self::Haproxy | Self::H2o => version(program, "-v"),
         }

@@ -20,6 +20,8 @@ pub struct Scenario {
     /// What CPU is counted by.
     pub unit: Unit,
     pub work: Work,
+    /// What the chart's bars are relative to.
+    pub base: Base,
     /// Columns of the table. Ratios are of the first one.
     pub figures: &'static [Figure],
     pub cases: &'static [Case],
@@ -31,6 +33,14 @@ pub struct Scenario {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Group {
     L4,
+}
+
+/// What a ratio is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// Where the floor is the cheapest way to do the work: it is written for small messages, not for bulk.
+    Floor,
+    BestPeer,
 }
 
 /// How a turn goes.
@@ -115,6 +125,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "Small requests on kept connections",
         unit: Unit::Request,
         work: Work::Steady,
+        base: Base::Floor,
         figures: &[Figure::Cpu, Figure::Rate, Figure::P50, Figure::P99, Figure::Rss],
         cases: &[
             kept("16 connections", 16, SMALL),
@@ -129,6 +140,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "A connection for each request",
         unit: Unit::Connection,
         work: Work::Steady,
+        base: Base::Floor,
         figures: &[Figure::Cpu, Figure::Rate, Figure::P50, Figure::P99, Figure::Rss],
         cases: &[once("64 at a time", 64)],
         absent: &[],
@@ -139,6 +151,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "Bulk answers on 16 kept connections",
         unit: Unit::Mib,
         work: Work::Steady,
+        base: Base::BestPeer,
         figures: &[Figure::Cpu, Figure::Rate, Figure::P50, Figure::P99, Figure::Rss],
         cases: &[kept("64 KiB", 16, 64 * KIB), kept("1 MiB", 16, MIB), kept("10 MiB", 16, 10 * MIB)],
         absent: &[],
@@ -149,6 +162,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "Idle connections, one request each before",
         unit: Unit::Request,
         work: Work::Idle,
+        base: Base::BestPeer,
         figures: &[Figure::MemoryPerConnection, Figure::CoreShare, Figure::RssStart, Figure::Rss],
         cases: &[kept("9,000 connections", 9_000, SMALL)],
         absent: &[(Kind::Floor, "has room for 4,096 connections, all of it taken at its start")],
@@ -159,6 +173,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "Latency at half load, open loop",
         unit: Unit::Request,
         work: Work::HalfLoad,
+        base: Base::BestPeer,
         figures: &[Figure::P99_9, Figure::P50, Figure::P99, Figure::Max, Figure::Cpu],
         cases: &[kept("64 connections", 64, SMALL)],
         absent: &[],
@@ -169,6 +184,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "A reload every 500 ms under load, open loop",
         unit: Unit::Request,
         work: Work::Reload,
+        base: Base::BestPeer,
         figures: &[Figure::P99, Figure::Failed, Figure::Reloads, Figure::Max, Figure::Cpu, Figure::Rss],
         cases: &[
             paced(kept("kept, 10,000 requests/s", 64, SMALL), 10_000.0),
