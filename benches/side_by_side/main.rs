@@ -1,207 +1,179 @@
-//! Weir beside its peers and the bare-ring floor, in one run: CPU a request, throughput, latency, memory.
+//! Weir beside its peers and the bare-ring floor, in one run: CPU a unit of work, throughput, latency, memory, reloads.
 //!
-//!     targets on core 1, once ──> peers on core 0, all alive ──> rounds: each peer loaded in turn ──> table, JSON
+//!     targets on core 1, once ──> peers on core 0, all alive ──> rounds: each peer loaded in turn ──> tables, JSON, chart
 //!
 //! Absolute times mean little on shared machines, so peers take turns within a round, the order rotates from round to round,
 //! and every ratio is taken inside a round before the median over rounds is. `docs/PERFORMANCE.md` states the law.
 //! Owns every process it starts: each ends with its guard, also on an error or ctrl-c.
-//! `cargo bench --bench side_by_side -- l4 --rounds 5 --seconds 5 --connections 16,64,256`
+//! What is measured: `scenarios`. Who: `peers`. How a round goes: `session`.
+//! `cargo bench --bench side_by_side -- l4 --rounds 5 --seconds 5`
 
 #![forbid(unsafe_code)]
 #![allow(clippy::cast_precision_loss, reason = "counts and bytes become figures for people, far below 2^52")]
 
+mod chart;
+mod comparison;
+mod ending;
 mod load;
+mod measured;
 mod peers;
 mod proc;
+mod process;
+mod report;
+mod scenarios;
+mod session;
 mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
-use serde::Serialize;
+use clap::builder::PossibleValuesParser;
+use clap::{CommandFactory, Parser};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
-use peers::{Kind, Peer, Target};
-
-/// Any failure; the text says what to mend.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
-
-/// Set by ctrl-c or SIGTERM; every wait looks at it.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+use ending::Result;
+use load::{Generator, Targets};
+use peers::{Contender, Ground, Kind};
+use proc::Machine;
+use session::{Extent, Session};
 
 #[derive(Parser)]
-#[command(name = "side_by_side", about = "Weir, its peers and the bare-ring floor, interleaved on one pinned core")]
+#[command(
+    name = "side_by_side",
+    about = "Weir, its peers and the bare-ring floor, interleaved on one pinned core",
+    after_help = scenarios::help()
+)]
 struct Args {
-    #[command(subcommand)]
-    what: Option<What>,
-    /// Passed by `cargo bench`.
-    #[arg(long, hide = true, global = true)]
-    bench: bool,
-}
-
-#[derive(Subcommand)]
-enum What {
-    /// The TCP relay under small keep-alive HTTP requests.
-    L4(Options),
-}
-
-#[derive(clap::Args)]
-struct Options {
-    /// Counted rounds for each number of connections.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Scenarios by name, a group of them, or all.
+    #[arg(value_name = "SCENARIO", hide_possible_values = true,
+          value_parser = PossibleValuesParser::new(scenarios::words()))]
+    scenarios: Vec<String>,
+    /// Counted rounds of each case.
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Length of one peer's turn; shorter than 2 s is too short to trust.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 5, value_name = "S", value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Numbers of client connections, one table each.
-    #[arg(long, value_delimiter = ',', default_value = "16,64,256")]
-    connections: Vec<u32>,
+    /// Only cases whose names begin so, such as 64 or "1 MiB".
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    cases: Vec<String>,
     /// Who takes part.
-    #[arg(long, value_delimiter = ',', default_value = "weir,floor,nginx,haproxy")]
+    #[arg(long, value_delimiter = ',', default_value = "weir,floor,nginx,haproxy,envoy,h2o", value_name = "LIST")]
     peers: Vec<Kind>,
-    /// Where to write every round as JSON.
-    #[arg(long)]
+    /// Who gives the load; wrk where a closed loop is enough.
+    #[arg(long, default_value = "weir-loadgen", value_name = "NAME")]
+    generator: load::Program,
+    /// Where to write every turn, and what the tables say, as JSON.
+    #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where to draw the chart, an SVG.
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
     /// Takes target/release as it is.
     #[arg(long)]
     no_build: bool,
-}
-
-/// One peer's turn.
-#[derive(Serialize)]
-struct Turn {
-    connections: u32,
-    round: u32,
-    peer: Kind,
-    cpu_us_per_request: f64,
-    cpu_seconds: f64,
-    rss_bytes: u64,
-    /// Share of core 0 that was busy for somebody else: what makes a turn noisy.
-    foreign_share: f64,
-    load: load::Load,
-}
-
-/// The whole run, as written by `--json`.
-#[derive(Serialize)]
-struct Report<'run> {
-    machine: &'run proc::Machine,
-    peers: Vec<(Kind, &'run str)>,
-    rounds: u32,
-    seconds: u64,
-    turns: &'run [Turn],
+    /// Passed by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
 }
 
 fn main() {
-    let Some(What::L4(options)) = Args::parse().what else {
+    let args = Args::parse();
+    if args.scenarios.is_empty() {
         // `cargo bench` and `cargo test --all-targets` call every bench without arguments: a run of minutes is for who asks.
         let _ = Args::command().print_help();
         return;
-    };
-    watch_signals();
-    if let Err(error) = run(&options) {
+    }
+    ending::watch_signals();
+    if let Err(error) = run(&args) {
         eprintln!("side_by_side: {error}");
         std::process::exit(1);
     }
 }
 
-fn run(options: &Options) -> Result<()> {
+fn run(args: &Args) -> Result<()> {
     let release = release_dir();
-    if !options.no_build {
-        build(&options.peers)?;
+    if !args.no_build {
+        build(&args.peers)?;
     }
-    let machine = proc::Machine::read()?;
+    let machine = Machine::read()?;
     println!("{machine}");
-    machine.warn();
-    if options.seconds < 2 {
-        println!("warning: turns of {} s are too short to trust", options.seconds);
+    for warning in warnings(&machine, args) {
+        println!("warning: {warning}");
     }
+    stand_aside()?;
     let dir = tempfile::tempdir()?;
-    let target = Target::start(dir.path())?;
-    let peers = start_peers(&options.peers, dir.path(), &release, &target)?;
-    let mut turns = Vec::new();
-    for &connections in &options.connections {
-        let first = turns.len();
-        measure(options, &peers, connections, &mut turns)?;
-        print!("{}", table::render(connections, &turns[first..]));
+    let generator = Generator::find(args.generator, &release, dir.path())?;
+    println!("load     {}", generator.version);
+    let targets = Targets::start(&release, dir.path())?;
+    let mut session = Session {
+        extent: Extent { rounds: args.rounds, length: Duration::from_secs(args.seconds), cases: args.cases.clone() },
+        ground: Ground { dir: dir.path().to_owned(), target_port: targets.port },
+        generator,
+        contenders: find_contenders(&args.peers, &release)?,
+        turns: Vec::new(),
+        comparisons: Vec::new(),
+        absent: Vec::new(),
+        failures: Vec::new(),
+    };
+    // What was seen until an error is worth keeping.
+    let end = scenarios::select(&args.scenarios).into_iter().try_for_each(|scenario| session.measure(scenario));
+    if let Some(path) = &args.json {
+        report::write(path, &machine, &session)?;
     }
-    if let Some(path) = &options.json {
-        write_json(path, options, &machine, &peers, &turns)?;
+    if let Some(path) = &args.chart {
+        chart::write(path, &session.comparisons)?;
     }
-    Ok(())
+    end?;
+    match session.failures.len() {
+        0 => Ok(()),
+        failures => Err(format!("{failures} turns failed, see above").into()),
+    }
 }
 
-/// Starts all that are there; the missing are named and left out.
-fn start_peers(kinds: &[Kind], dir: &Path, release: &Path, target: &Target) -> Result<Vec<Peer>> {
-    let mut peers = Vec::new();
+fn warnings(machine: &Machine, args: &Args) -> Vec<String> {
+    let mut warnings = machine.warnings();
+    if args.seconds < 2 {
+        warnings.push(format!("turns of {} s are too short to trust", args.seconds));
+    }
+    warnings
+}
+
+/// All that are there; the missing are named.
+fn find_contenders(kinds: &[Kind], release: &Path) -> Result<Vec<Contender>> {
+    let mut contenders = Vec::new();
     for &kind in kinds {
-        match Peer::start(kind, dir, release, target)? {
-            Some(peer) => {
-                println!("{:8} {}", kind.name(), peer.version);
-                peers.push(peer);
+        match Contender::find(kind, release) {
+            Some(contender) => {
+                println!("{:8} {}", kind.name(), contender.version);
+                contenders.push(contender);
             }
-            None if kind.package().is_some() => println!("{}: not built, skipped", kind.name()),
-            None => println!("{}: not installed, skipped", kind.name()),
+            None if kind.package().is_some() => println!("{:8} skipped: not built", kind.name()),
+            None => println!("{:8} skipped: not installed", kind.name()),
         }
     }
-    if peers.is_empty() { Err("no peer to measure".into()) } else { Ok(peers) }
+    if contenders.is_empty() { Err("no peer to measure".into()) } else { Ok(contenders) }
 }
 
-/// One warm-up round and the counted ones; each round begins with another peer.
-fn measure(options: &Options, peers: &[Peer], connections: u32, turns: &mut Vec<Turn>) -> Result<()> {
-    for peer in peers {
-        load::drive(peer.port, connections, WARM_UP)?;
-    }
-    for round in 0..options.rounds {
-        for turn in 0..peers.len() {
-            let peer = &peers[(round as usize + turn) % peers.len()];
-            turns.push(take_turn(peer, connections, round, Duration::from_secs(options.seconds))?);
-        }
-    }
-    Ok(())
-}
-
-/// CPU from before the first connection until after the last: what setting up costs is spread over the requests.
-fn take_turn(peer: &Peer, connections: u32, round: u32, length: Duration) -> Result<Turn> {
-    let processes = proc::tree(peer.pid())?;
-    let (cpu_before, core_before) = (proc::cpu_seconds(&processes)?, proc::core_busy_seconds(peers::BALANCER_CORE)?);
-    let start = Instant::now();
-    let load = load::drive(peer.port, connections, length)?;
-    let elapsed = start.elapsed();
-    let (cpu_after, core_after) = (proc::cpu_seconds(&processes)?, proc::core_busy_seconds(peers::BALANCER_CORE)?);
-    let cpu_seconds = cpu_after - cpu_before;
-    let foreign = core_after - core_before - cpu_seconds;
-    Ok(Turn {
-        connections,
-        round,
-        peer: peer.kind,
-        cpu_us_per_request: cpu_seconds * 1e6 / load.requests as f64,
-        cpu_seconds,
-        rss_bytes: proc::rss_bytes(&processes)?,
-        foreign_share: (foreign / elapsed.as_secs_f64()).max(0.0),
-        load,
-    })
-}
-
-fn write_json(path: &Path, options: &Options, machine: &proc::Machine, peers: &[Peer], turns: &[Turn]) -> Result<()> {
-    let peers = peers.iter().map(|peer| (peer.kind, peer.version.as_str())).collect();
-    let report = Report { machine, peers, rounds: options.rounds, seconds: options.seconds, turns };
-    let file = std::fs::File::create(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(serde_json::to_writer_pretty(file, &report)?)
-}
-
-/// Builds what is ours among the peers.
+/// Builds what is ours among the peers, and the generator.
 fn build(kinds: &[Kind]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "-p", load::PACKAGE]).current_dir(env!("CARGO_MANIFEST_DIR"));
     for package in kinds.iter().filter_map(|kind| kind.package()) {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let status = Command::new(&cargo).args(["build", "--release", "-p", package]).current_dir(root).status()?;
-        if !status.success() {
-            return Err(format!("cargo build --release -p {package} failed: see above").into());
-        }
+        command.args(["-p", package]);
     }
-    Ok(())
+    if command.status()?.success() { Ok(()) } else { Err("the build failed: see above".into()) }
+}
+
+/// Leaves the balancer's core to the balancers, and takes the descriptors that idle connections need.
+fn stand_aside() -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(process::TARGET_CORE);
+    sched_setaffinity(None, &cores)
+        .map_err(|error| format!("core {}: {error}; a second core is needed", process::TARGET_CORE))?;
+    scenarios::idle::raise_descriptor_limit()
 }
 
 /// `target/release`, also where the target directory was moved: two above this program in `target/<profile>/deps`.
@@ -209,27 +181,3 @@ fn release_dir() -> PathBuf {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.join("release")));
     beside.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release"))
 }
-
-/// Ctrl-c and SIGTERM end the run through its guards, not past them.
-fn watch_signals() {
-    std::thread::spawn(|| {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-        runtime.block_on(async {
-            let terminate = tokio::signal::unix::SignalKind::terminate();
-            let Ok(mut terminate) = tokio::signal::unix::signal(terminate) else { return };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            INTERRUPTED.store(true, Ordering::Relaxed);
-        });
-    });
-}
-
-/// Fails once the run is interrupted.
-fn go_on() -> Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) { Err("interrupted".into()) } else { Ok(()) }
-}
-
-/// Fills caches, pools and the branch predictor; not counted.
-const WARM_UP: Duration = Duration::from_secs(1);
