@@ -71,9 +71,10 @@ async fn run(ring: Ring, setup: Setup) -> Finished {
         core.ring.spawn(Rc::clone(&core.pacer).run());
     }
     Watchdog::new(&core, &setup, &clients).run().await;
-    core.recorder.borrow_mut().unsent(core.pacer.unsent(clients.iter()));
+    let ended = Instant::now();
+    core.recorder.borrow_mut().unsent(core.pacer.unsent(clients.iter(), ended));
     let recorder = core.recorder.replace(Recorder::new((setup.start, setup.start), false));
-    Finished { tally: recorder.finish(), last: core.last_answer.get() }
+    Finished { tally: recorder.finish(), last_answer: core.last_answer.get(), ended }
 }
 
 impl Core {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use quanta::Instant;
 
-use crate::plan::Plan;
+use crate::plan::{Limit, Plan};
 use crate::record::{self, Interval, Tally};
 use crate::results::{End, Point};
 use series::Series;
@@ -75,8 +75,10 @@ enum Report {
 /// What a core gives at its end.
 struct Finished {
     tally: Tally,
-    /// When its last request was answered or given up.
-    last: Instant,
+    /// When its last request was answered.
+    last_answer: Instant,
+    /// When it had nothing left to do.
+    ended: Instant,
 }
 
 /// Runs `plan` to its end. `watch` sees each interval when all cores have reported it.
@@ -122,20 +124,23 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
         let result = core.join().map_err(|error| Failure::Executor(std::io::Error::other(error.to_string())))?;
         finished.push(result.map_err(Failure::Ring)?);
     }
-    let last = finished.iter().map(|finished| finished.last).max().unwrap_or(start);
     let end = down.end().unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
-    let tallies = finished.into_iter().map(|finished| finished.tally);
-    let tally = record::sum(tallies, plan.is_open_loop());
-    Ok(Outcome { tally, measured: measured(plan, start, last, &end), end, series: series.finish(&mut watch) })
+    let measured = measured(plan, start, &finished, &end);
+    let tally = record::sum(finished.into_iter().map(|finished| finished.tally), plan.is_open_loop());
+    Ok(Outcome { tally, measured, end, series: series.finish(&mut watch) })
 }
 
 /// Length of the measurement: as planned, unless requests were counted or it was cut short.
-fn measured(plan: &Plan, start: Instant, last: Instant, end: &End) -> Duration {
-    let from_start = last.saturating_duration_since(start + plan.ramp_up + plan.warm_up);
+fn measured(plan: &Plan, start: Instant, finished: &[Finished], end: &End) -> Duration {
+    let measured_from = start + plan.ramp_up + plan.warm_up;
+    let until = |instant: Option<Instant>| instant.unwrap_or(start).saturating_duration_since(measured_from);
+    let last_answer = until(finished.iter().map(|finished| finished.last_answer).max());
+    let ended = until(finished.iter().map(|finished| finished.ended).max());
     match (plan.limit, end) {
-        (crate::plan::Limit::Time(time), End::Complete) => time,
-        (crate::plan::Limit::Time(time), _) => from_start.min(time),
-        (crate::plan::Limit::Requests(_), _) => from_start,
+        (Limit::Time(time), End::Complete) => time,
+        (Limit::Requests(_), End::Complete) => last_answer,
+        (Limit::Time(time), _) => ended.min(time),
+        (Limit::Requests(_), _) => ended,
     }
 }
 

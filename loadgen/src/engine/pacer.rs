@@ -145,10 +145,10 @@ impl Pacer {
         }
     }
 
-    /// Requests of the window that nobody sent, once it is over.
-    pub(super) fn unsent<'c>(&self, clients: impl Iterator<Item = &'c Rc<Client>>) -> u64 {
+    /// Requests of the window that were due by `now` and that nobody sent, once it is over.
+    pub(super) fn unsent<'c>(&self, clients: impl Iterator<Item = &'c Rc<Client>>, now: Instant) -> u64 {
         let assigned = clients.filter(|client| client.assigned.get().is_some_and(|due| due >= self.measured_from));
-        let untaken = self.schedule.take().map_or(0, |schedule| schedule.count_untaken(self.measured_from));
+        let untaken = self.schedule.take().map_or(0, |schedule| schedule.count_untaken(self.measured_from, now));
         assigned.count() as u64 + untaken
     }
 }
