@@ -108,8 +108,9 @@ impl Url {
         }
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
-        let target = if target.is_empty() { "/" } else { target };
-        Ok(Url { address, host: authority.as_str().to_owned(), target: target.to_owned(), weight })
+        // A query may follow the host at once.
+        let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+        Ok(Url { address, host: authority.as_str().to_owned(), target, weight })
     }
 }
 
