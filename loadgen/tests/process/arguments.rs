@@ -1,0 +1,47 @@
+//! What makes no sense is refused ahead of the run, with what to do instead.
+
+use crate::support::{Peer, Server, run};
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[test]
+fn help_names_every_command_on_stdout() {
+    let ran = run("--help");
+    assert_eq!(ran.code, Some(0));
+    for command in ["http", "tcp", "udp", "serve", "compare"] {
+        assert!(ran.out.contains(command), "{}", ran.out);
+    }
+}
+
+#[test]
+fn a_core_that_is_not_there_is_refused_by_its_number() {
+    let peer = Peer::answering(OK);
+    run(&format!("http {} --cores 0,4095 --connections 4", peer.url())).complains(1, &["4095", "not a core"]);
+    run("serve http --cores 4095 --listen 127.0.0.1:0").complains(1, &["4095", "not a core"]);
+    assert!(peer.heard().is_empty());
+}
+
+#[test]
+fn more_connections_than_descriptors_are_refused_with_how_to_raise_the_limit() {
+    let peer = Peer::answering(OK);
+    let ran = run(&format!("http {} --connections 4000000000", peer.url()));
+    ran.complains(1, &["--connections 4000000000", "ulimit -n"]);
+    assert!(peer.heard().is_empty());
+}
+
+#[test]
+fn where_nobody_listens_there_is_an_error_and_no_run() {
+    // A port that was free a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    for line in [format!("http http://{gone}/"), format!("tcp {gone}")] {
+        let ran = run(&line);
+        ran.complains(1, &[&gone.to_string(), "refused", "is the service running there?"]);
+        assert!(ran.out.is_empty(), "{}", ran.out);
+        assert!(ran.took.as_secs() < 10, "{:?}", ran.took);
+    }
+}
+
+#[test]
+fn a_body_file_that_is_not_there_is_named() {
+    run("http http://127.0.0.1:1/ --body-file /nonexistent/body").complains(1, &["/nonexistent/body", "No such file"]);
+}

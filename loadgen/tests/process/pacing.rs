@@ -1,0 +1,54 @@
+//! How many requests, when, for how long, on which cores.
+
+use crate::support::{Peer, Server, load};
+
+#[test]
+fn the_rate_that_was_asked_for_is_kept() {
+    let server = Server::start("http");
+    for (rate, line) in [(500.0, "--rate 500"), (500.0, "--rate 0.5k --cores 0,1"), (80.0, "--rate 80 --pipeline 4")] {
+        let results = load(&format!("http {} {line} --connections 8 --duration 1s", server.url())).good();
+        assert!((results.rate / rate - 1.0).abs() < 0.02, "{line}: {}", results.rate);
+        assert_eq!(results.unsent, 0, "{line}");
+    }
+}
+
+#[test]
+fn ramp_up_and_warm_up_are_not_measured() {
+    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let line = format!("http {} --rate 200 --ramp-up 500ms --warm-up 500ms --duration 500ms -c 4", peer.url());
+    let results = load(&line).good();
+    assert!(results.requests.abs_diff(100) <= 2, "{}", results.requests);
+    assert!((results.seconds - 0.5).abs() < 1e-9, "{}", results.seconds);
+    // 50 in the ramp, 100 in the warm-up.
+    let sent = peer.heard().len() as u64 - results.requests;
+    assert!(sent.abs_diff(150) <= 4, "{sent}");
+    let unmeasured = results.series.iter().filter(|point| !point.measured).map(|point| point.requests).sum::<u64>();
+    assert!(unmeasured.abs_diff(150) <= 40, "{unmeasured}");
+}
+
+#[test]
+fn thinking_time_is_spent_between_requests() {
+    let server = Server::start("http");
+    let results = load(&format!("http {} --connections 4 --think 50ms --duration 1s", server.url())).good();
+    // 20 a connection at most, and the first ones.
+    assert!((40..=84).contains(&results.requests), "{}", results.requests);
+    assert!(results.latency.p50_us < 40_000.0, "it is no part of the latency: {} us", results.latency.p50_us);
+}
+
+#[test]
+fn two_cores_run_an_executor_each_and_are_added_up() {
+    let server = Server::start("http --delay 20ms --cores 0,1");
+    let results = load(&format!("http {} --connections 8 --cores 0,1 --duration 1s", server.url())).good();
+    assert_eq!((results.settings.threads, results.connections_opened), (2, 8));
+    // All eight worked: half of them are good for 200.
+    assert!((210..=408).contains(&results.requests), "{}", results.requests);
+    let points: u64 = results.series.iter().map(|point| point.requests).sum();
+    assert_eq!(points, results.requests);
+}
+
+#[test]
+fn thousands_of_connections_are_made() {
+    let server = Server::start("http");
+    let results = load(&format!("http {} --connections 3000 --count 6000", server.url())).good();
+    assert_eq!(results.requests, 6_000);
+}

@@ -1,0 +1,38 @@
+//! TCP: sizes, long answers, a connection for each request, resets.
+
+use crate::support::{Server, load};
+use weir_loadgen::record::ErrorKind;
+
+#[test]
+fn requests_and_answers_have_the_sizes_that_were_asked_for() {
+    let server = Server::start("tcp --request-size 1000 --response-size 300");
+    let line = format!("tcp {} --request-size 1000 --response-size 300 --count 500 --connections 4", server.address);
+    let results = load(&line).good();
+    assert_eq!((results.requests, results.bytes_sent, results.bytes_received), (500, 500_000, 150_000));
+    assert_eq!(results.settings.mode, "tcp");
+    assert!(results.statuses.is_empty());
+}
+
+#[test]
+fn answers_of_ten_mebibytes_come_whole() {
+    const BYTES: u64 = 10 << 20;
+    let server = Server::start(&format!("tcp --response-size {BYTES}"));
+    let line = format!("tcp {} --response-size {BYTES} --count 8 --connections 2", server.address);
+    let results = load(&line).good();
+    assert_eq!((results.requests, results.bytes_received), (8, 8 * BYTES));
+}
+
+#[test]
+fn each_request_may_have_a_connection() {
+    let server = Server::start("tcp");
+    let results = load(&format!("tcp {} --count 200 --connections 8 --connection-per-request", server.address)).good();
+    assert_eq!((results.requests, results.connections_opened), (200, 200));
+}
+
+#[test]
+fn pipelined_requests_are_answered_each() {
+    let server = Server::start("tcp --request-size 10 --response-size 70000");
+    let line = "--request-size 10 --response-size 70000 --count 500 --connections 2 --pipeline 16";
+    let results = load(&format!("tcp {} {line}", server.address)).good();
+    assert_eq!((results.requests, results.bytes_received), (500, 500 * 70_000));
+}
