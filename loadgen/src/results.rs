@@ -87,7 +87,7 @@ pub enum End {
     Interrupted,
     /// The target stopped answering: what was measured until then.
     TargetDown {
-        /// Seconds from the start of the run.
+        /// Its last answer, in seconds from the start of the run; 0 if there was none.
         at_s: f64,
         /// The last error.
         error: String,

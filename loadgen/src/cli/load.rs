@@ -170,10 +170,9 @@ fn judge(results: &Results) -> Result<(), Error> {
         End::Interrupted => Err("interrupted: the results are of what ran until then".into()),
         End::TargetDown { at_s, error } => {
             let target = &results.settings.target;
-            Err(format!(
-                "{target} stopped answering after {at_s:.1} s ({error}); the results are of what ran until then"
-            )
-            .into())
+            let what =
+                if *at_s > 0.0 { format!("stopped answering after {at_s:.1} s") } else { "never answered".into() };
+            Err(format!("{target} {what} ({error}); the results are of what ran until then").into())
         }
         End::Complete if results.requests == 0 => Err("no request got a good answer".into()),
         End::Complete => Ok(()),

@@ -91,7 +91,8 @@ impl<S: Stream> Exchange<'_, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
         self.client.remember(context);
         if self.client.expired.replace(false) {
-            return Poll::Ready(self.fail(ErrorKind::Timeout, String::new()));
+            let timeout = humantime::format_duration(self.core.plan.timeout);
+            return Poll::Ready(self.fail(ErrorKind::Timeout, format!("no whole answer within {timeout}")));
         }
         loop {
             if let Err(error) = self.send(context) {

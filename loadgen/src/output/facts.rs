@@ -52,11 +52,19 @@ pub(super) fn ending(results: &Results) -> Option<String> {
             Some(format!("Interrupted: these are the {} measured until then.", units::seconds(results.seconds)))
         }
         End::TargetDown { at_s, error } => Some(format!(
-            "The target stopped answering {} into the run ({}): these are the {} measured until then.",
-            units::seconds(*at_s),
+            "The target {} ({}) and was given up: these are the {} measured until then.",
+            lost(*at_s),
             units::printable(error, NAME_CHARS_MAX),
             units::seconds(results.seconds),
         )),
+    }
+}
+
+fn lost(at_s: f64) -> String {
+    if at_s > 0.0 {
+        format!("stopped answering {} into the run", units::seconds(at_s))
+    } else {
+        "never answered".to_owned()
     }
 }
 

@@ -173,6 +173,8 @@ mod tests {
         let mut results = samples::open_loop();
         results.end = End::TargetDown { at_s: 12.34, error: "connection refused".into() };
         assert!(text(&results).contains("The target stopped answering 12.3 s into the run (connection refused)"));
+        results.end = End::TargetDown { at_s: 0.0, error: "timed out".into() };
+        assert!(text(&results).contains("The target never answered (timed out) and was given up"));
         results.end = End::Interrupted;
         assert!(text(&results).contains("Interrupted: these are the 30.0 s measured until then."));
     }

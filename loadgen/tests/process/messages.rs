@@ -43,3 +43,71 @@ fn what_is_no_answer_is_shown() {
     let results = ran.results();
     assert!(results.error_examples[&ErrorKind::BadAnswer].contains("SSH-2.0"), "{:?}", results.error_examples);
 }
+
+#[test]
+fn a_head_without_end_is_a_bad_answer() {
+    let peer = Peer::start(|requests| {
+        requests.next()?;
+        requests.answer(b"HTTP/1.1 200 OK\r\nX: ")?;
+        loop {
+            requests.answer(&[b'x'; 4096])?;
+        }
+    });
+    let ran = load(&format!("http {} --count 4 --connections 2", peer.url()));
+    ran.complains(1, &["no request got a good answer"]);
+    assert_eq!(ran.results().errors[&ErrorKind::BadAnswer], 4);
+}
+
+#[test]
+fn an_answer_cut_short_is_an_error_of_its_request_alone() {
+    let peer = Peer::start(|requests| {
+        for _ in 0..9 {
+            requests.next()?;
+            requests.answer(OK)?;
+        }
+        requests.next()?;
+        requests.answer(&OK[..OK.len() - 1])
+    });
+    let results = load(&format!("http {} --count 100 --connections 1", peer.url())).results();
+    assert_eq!((results.requests, results.errors[&ErrorKind::Closed]), (90, 10));
+}
+
+/// As nginx does after `keepalive_requests`, but without saying so ahead.
+#[test]
+fn a_target_that_drops_its_connections_now_and_then_is_not_down() {
+    for ends_by_reset in [false, true] {
+        let peer = Peer::start(move |requests| {
+            for _ in 0..10 {
+                requests.next()?;
+                requests.answer(OK)?;
+            }
+            requests.next()?;
+            if ends_by_reset {
+                requests.reset_at_end();
+            }
+            Ok(())
+        });
+        let ran = load(&format!("http {} --count 4400 --connections 4", peer.url()));
+        let results = ran.results();
+        assert_eq!(results.end, End::Complete, "{}", ran.err);
+        let failed: u64 = results.errors.values().sum();
+        assert_eq!(results.requests + failed, 4_400);
+        // One in eleven, but for the last connections.
+        assert!((396..=400).contains(&failed), "{:?}", results.errors);
+        // A pause after each would be one of 10 ms at least.
+        assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
+    }
+}
+
+#[test]
+#[ignore = "long: ./x test runs it"]
+fn a_target_that_resets_is_named_so() {
+    let peer = Peer::start(|requests| {
+        requests.next()?;
+        requests.reset_at_end();
+        Ok(())
+    });
+    let ran = load(&format!("http {} --duration 30s --connections 2", peer.url()));
+    ran.complains(1, &["never answered", "reset"]);
+    assert!(ran.results().errors[&ErrorKind::Reset] > 0);
+}

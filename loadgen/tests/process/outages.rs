@@ -9,6 +9,34 @@ use weir_loadgen::results::End;
 
 #[test]
 #[ignore = "long: ./x test runs it"]
+fn a_target_that_dies_half_way_ends_the_run_with_when_and_why() {
+    for pace in ["", "--rate 200"] {
+        let mut server = Server::start("http --delay 1ms");
+        let running = Loadgen::load(&format!("http {} --connections 8 --duration 60s {pace}", server.url()));
+        thread::sleep(Duration::from_millis(1_000));
+        server.kill();
+        let ran = running.wait();
+        ran.complains(1, &["stopped answering after", "refused", "until then"]);
+        assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
+        assert!(ran.out.contains("stopped answering") && ran.out.contains("p99"), "{}", ran.out);
+        let results = ran.results();
+        let End::TargetDown { at_s, error } = &results.end else { panic!("{:?}", results.end) };
+        assert!((0.3..5.0).contains(at_s), "{at_s}");
+        assert!(error.contains("refused"), "{error}");
+        assert!(results.requests > 50, "{}", results.requests);
+        // With the time in which it might have come back.
+        assert!((3.0..12.0).contains(&results.seconds), "{}", results.seconds);
+        if pace.is_empty() {
+            assert_eq!(results.unsent, 0);
+        } else {
+            // What was due until it gave up, not what would have been.
+            assert!((100..4_000).contains(&results.unsent), "{}", results.unsent);
+        }
+    }
+}
+
+#[test]
+#[ignore = "long: ./x test runs it"]
 fn a_target_that_comes_back_in_time_is_loaded_on() {
     let mut server = Server::start("http --delay 1ms");
     let address = server.address.to_string();
@@ -25,6 +53,33 @@ fn a_target_that_comes_back_in_time_is_loaded_on() {
     assert!(results.latency.max_us > 300_000.0, "who waited for it counts: {} us", results.latency.max_us);
     let last = results.series.iter().rev().find(|point| point.requests > 0).expect("answers");
     assert!(last.at_s > 3.0, "until {} s", last.at_s);
+}
+
+#[test]
+#[ignore = "long: ./x test runs it"]
+fn a_target_that_hangs_is_a_run_of_timeouts() {
+    let peer = Peer::start(|requests| {
+        while requests.next()?.is_some() {}
+        Ok(())
+    });
+    let ran = load(&format!("http {} --connections 4 --duration 30s --timeout 200ms", peer.url()));
+    ran.complains(1, &["never answered", "timed out"]);
+    assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
+    let results = ran.results();
+    assert_eq!(results.requests, 0);
+    assert!(results.errors[&ErrorKind::Timeout] >= 8, "{:?}", results.errors);
+    assert!(ran.out.contains("timed out") && ran.out.contains("200ms"), "which time-out it was: {}", ran.out);
+}
+
+#[test]
+fn a_timeout_of_some_answers_leaves_the_others_alone() {
+    let server = Server::start("http --delay 80%:1ms,20%:400ms");
+    let ran = load(&format!("http {} --connections 8 --duration 1500ms --timeout 100ms", server.url()));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let results = ran.results();
+    assert_eq!(results.errors.keys().collect::<Vec<_>>(), [&ErrorKind::Timeout], "{:?}", results.error_examples);
+    assert!(results.requests > 2 * results.errors[&ErrorKind::Timeout], "{} {:?}", results.requests, results.errors);
+    assert!(results.latency.max_us < 300_000.0, "{} us", results.latency.max_us);
 }
 
 #[test]

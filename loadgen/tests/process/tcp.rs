@@ -36,3 +36,13 @@ fn pipelined_requests_are_answered_each() {
     let results = load(&format!("tcp {} {line}", server.address)).good();
     assert_eq!((results.requests, results.bytes_received), (500, 500 * 70_000));
 }
+
+#[test]
+fn resets_are_counted_and_the_rest_goes_on() {
+    let server = Server::start("tcp --delay 1ms --error-rate 10%");
+    let results = load(&format!("tcp {} --count 1000 --connections 8", server.address)).results();
+    let failed = results.errors[&ErrorKind::Reset];
+    assert_eq!(results.requests + failed, 1_000);
+    // Five deviations.
+    assert!(failed.abs_diff(100) < 48, "{failed}");
+}
