@@ -228,6 +228,6 @@ impl Results {
     /// Requests that got no good answer, or were never sent.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.errors.values().sum::<u64>() + self.unsent
+        self.errors.values().fold(self.unsent, |sum, count| sum.saturating_add(*count))
     }
 }

@@ -131,8 +131,12 @@ mod tests {
     fn a_shortfall_beyond_a_percent_is_said_in_words() {
         let mut results = samples::open_loop();
         results.rate = 3_961.0;
+        results.unsent = 1;
         assert!(!text(&results).contains("fell short"));
         results.rate = 3_959.0;
+        results.unsent = 0;
+        assert!(!text(&results).contains("fell short"), "by chance: nothing failed");
+        results.unsent = 1;
         let report = text(&results);
         assert!(report.contains("3,959 of 4,000 requests/s got a good answer, 1.02 % less."), "{report}");
         results.unsent = 6_030;

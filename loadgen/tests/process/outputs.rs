@@ -8,10 +8,78 @@ use crate::support::{BINARY, Peer, Server, load, run};
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
+fn json_has_every_field_that_programs_read() {
+    let server = Server::start("http --delay 1ms");
+    let ran = load(&format!("http {} --rate 200 --connections 2 --duration 1s", server.url()));
+    ran.good();
+    let json = ran.json();
+    assert_eq!(json["format"], 1);
+    assert_eq!(json["settings"]["mode"], "http");
+    assert_eq!(json["settings"]["rate"], 200.0);
+    assert_eq!(json["settings"]["connections"], 2);
+    assert_eq!(json["end"]["how"], "complete");
+    assert_eq!(json["seconds"], 1.0);
+    assert_eq!(json["requests"], 200);
+    assert_eq!(json["statuses"]["2xx"], 200);
+    for side in ["latency", "service"] {
+        for name in ["mean", "stddev", "min", "p50", "p75", "p90", "p95", "p99", "p99_9", "p99_99", "max"] {
+            assert!(json[side][format!("{name}_us")].is_f64(), "{side} {name}: {json}");
+        }
+        assert!(json[side]["histogram"].as_str().is_some_and(|text| text.starts_with("HIST")), "{side}: {json}");
+    }
+    let series = json["series"].as_array().expect("a series");
+    assert!((10..=12).contains(&series.len()), "a tenth of a second each: {}", series.len());
+}
+
+#[test]
+fn every_output_is_written_and_well_formed() {
+    let server = Server::start("http --delay 1ms");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let outputs = format!("--json {} --hgrm {} --plot {}", path("a.json"), path("a.hgrm"), path("a.svg"));
+    let ran = run(&format!("http {} --rate 200 --connections 2 --duration 1s {outputs}", server.url()));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.is_empty(), "no bar where nobody looks: {}", ran.err);
+    assert!(ran.out.starts_with("HTTP load on http://127.0.0.1:"), "{}", ran.out);
+    let hgrm = fs::read_to_string(path("a.hgrm")).expect("a distribution");
+    let rows = hgrm.lines().skip(2).take_while(|line| !line.starts_with('#')).map(str::split_whitespace);
+    let last = rows.last().expect("rows").collect::<Vec<_>>();
+    assert_eq!(last[1..], ["1.000000000000", "200"], "{hgrm}");
+    check_svg(&fs::read_to_string(path("a.svg")).expect("a figure"));
+
+    run(&format!("http {} -n 100 --plot {} --quiet", server.url(), path("a.html")));
+    let page = fs::read_to_string(path("a.html")).expect("a page");
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+    assert!(page.contains("<svg") && page.contains("Good answers"), "{page}");
+}
+
+#[test]
 fn quiet_says_nothing() {
     let peer = Peer::answering(OK);
     let ran = run(&format!("http {} -n 10 -c 1 --quiet", peer.url()));
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""));
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let server = Server::start("http --delay 1ms");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    for (name, line) in [("a", "--rate 100"), ("b", "--rate 200")] {
+        let json = path(&format!("{name}.json"));
+        let ran = run(&format!("http {} {line} -c 2 --duration 1s --json {json}", server.url()));
+        assert_eq!(ran.code, Some(0), "{}", ran.err);
+    }
+    let (a, b, figure) = (path("a.json"), path("b.json"), path("both.svg"));
+    let ran = run(&format!("compare {a} {b} --plot {figure}"));
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let row = ran.out.lines().find(|line| line.starts_with("Good answers ")).expect("a row");
+    assert_eq!(row.split_whitespace().skip(2).collect::<Vec<_>>(), ["100", "200"], "{}", ran.out);
+    assert!(ran.out.contains("p99.9") && ran.out.contains("100 requests/s against 200 requests/s"), "{}", ran.out);
+    check_svg(&fs::read_to_string(figure).expect("a figure"));
+
+    run(&format!("compare {a} {}", path("none.json"))).complains(1, &["none.json", "No such file"]);
+    run(&format!("compare {a} /dev/null")).complains(1, &["not JSON", "--json"]);
 }
 
 /// Root, size, and every element closed in its turn.

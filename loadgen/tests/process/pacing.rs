@@ -3,6 +3,26 @@
 use crate::support::{Peer, Server, load};
 
 #[test]
+fn a_count_is_met_exactly() {
+    let server = Server::start("http");
+    for line in [
+        "--count 1 --connections 64",
+        "--count 777 --connections 3",
+        "--count 200 --connections 4 --rate 400",
+        "--count 200 --connections 4 --rate 400 --warm-up 200ms",
+        "--count 301 --connections 4 --cores 0,1",
+        "--count 300 --connections 5 --pipeline 7",
+        "--count 300 --connections 4 --arrivals poisson --rate 600",
+    ] {
+        let ran = load(&format!("http {} {line}", server.url()));
+        let results = ran.good();
+        let count: u64 = line.split(' ').nth(1).and_then(|count| count.parse().ok()).expect("a count");
+        assert_eq!((results.requests, results.unsent), (count, 0), "{line}");
+        assert!(ran.took.as_secs() < 20, "{line}: {:?}", ran.took);
+    }
+}
+
+#[test]
 fn the_rate_that_was_asked_for_is_kept() {
     let server = Server::start("http");
     for (rate, line) in [(500.0, "--rate 500"), (500.0, "--rate 0.5k --cores 0,1"), (80.0, "--rate 80 --pipeline 4")] {
@@ -10,6 +30,38 @@ fn the_rate_that_was_asked_for_is_kept() {
         assert!((results.rate / rate - 1.0).abs() < 0.02, "{line}: {}", results.rate);
         assert_eq!(results.unsent, 0, "{line}");
     }
+}
+
+#[test]
+fn requests_of_a_low_rate_are_due_from_the_start_on() {
+    let server = Server::start("http");
+    let ran = load(&format!("http {} --rate 0.5 --duration 1s", server.url()));
+    let results = ran.good();
+    assert_eq!(results.requests, 1);
+    assert!(!ran.out.contains("fell short"), "{}", ran.out);
+}
+
+#[test]
+fn arrivals_by_chance_are_not_taken_for_a_shortfall() {
+    let server = Server::start("http");
+    for seed in 1..=6 {
+        let line = format!("--rate 300 --arrivals poisson --duration 300ms --connections 8 --seed {seed}");
+        let ran = load(&format!("http {} {line}", server.url()));
+        assert_eq!(ran.good().unsent, 0);
+        assert!(!ran.out.contains("fell short"), "{}", ran.out);
+    }
+}
+
+#[test]
+fn what_a_slow_server_leaves_no_connection_for_is_reported() {
+    let server = Server::start("http --delay 50ms");
+    // Two connections are good for 40 a second.
+    let ran = load(&format!("http {} --rate 200 --connections 2 --duration 1500ms", server.url()));
+    let results = ran.good();
+    assert!((40..=62).contains(&results.requests), "{}", results.requests);
+    assert_eq!(results.requests + results.unsent, 300);
+    assert!(ran.out.contains("fell short") && ran.out.contains("never sent"), "{}", ran.out);
+    assert!(results.latency.max_us > 500_000.0, "those that were sent waited: {} us", results.latency.max_us);
 }
 
 #[test]

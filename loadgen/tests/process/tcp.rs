@@ -30,6 +30,15 @@ fn each_request_may_have_a_connection() {
 }
 
 #[test]
+fn in_open_loop_a_connection_is_part_of_what_is_waited_for() {
+    let server = Server::start("tcp");
+    let line = format!("tcp {} --rate 200 --duration 1s --connection-per-request --connections 8", server.address);
+    let results = load(&line).good();
+    assert_eq!((results.requests, results.connections_opened), (200, 200));
+    assert!(results.latency.min_us >= results.service.expect("an open loop has both").min_us);
+}
+
+#[test]
 fn pipelined_requests_are_answered_each() {
     let server = Server::start("tcp --request-size 10 --response-size 70000");
     let line = "--request-size 10 --response-size 70000 --count 500 --connections 2 --pipeline 16";
