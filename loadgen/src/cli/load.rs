@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Error;
 use super::options::LoadOptions;
 use super::target::Work;
+use super::{Error, usage};
 use crate::engine::{self, Stop};
 use crate::output::progress::{self, Progress, Until};
 use crate::output::{hgrm, json, plot, text};
@@ -102,10 +102,10 @@ fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
     check_cores(&cores)?;
     let cores: Vec<Option<usize>> = if cores.is_empty() { vec![None] } else { cores.into_iter().map(Some).collect() };
     if options.connections < u32::try_from(cores.len()).unwrap_or(u32::MAX) {
-        return Err(format!("--connections {}: each of {} cores needs one", options.connections, cores.len()).into());
+        return Err(usage(format!("--connections {}: each of {} cores needs one", options.connections, cores.len())));
     }
     if let Some(source) = options.source.iter().find(|source| source.is_ipv6() != work.target.is_ipv6()) {
-        return Err(format!("--source {source}: {} is of another family", work.target).into());
+        return Err(usage(format!("--source {source}: {} is of another family", work.target)));
     }
     let pacing = match options.rate {
         Some(rate) => Pacing::Open { rate, arrivals: options.arrivals },
@@ -182,7 +182,7 @@ fn judge(results: &Results) -> Result<(), Error> {
 /// What cannot be written is better known before the run than after it.
 fn check_outputs(options: &LoadOptions) -> Result<(), Error> {
     if let Some(path) = &options.plot {
-        plot::Kind::of(path)?;
+        plot::Kind::of(path).map_err(|error| usage(error.to_string()))?;
     }
     for path in [&options.json, &options.hgrm, &options.plot].into_iter().flatten() {
         check_writable(path)?;
@@ -192,7 +192,11 @@ fn check_outputs(options: &LoadOptions) -> Result<(), Error> {
 
 fn check_writable(path: &Path) -> Result<(), Error> {
     let existed = path.exists();
-    OpenOptions::new().append(true).create(true).open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     if !existed {
         // It comes back with the results; left empty it would look like some.
         let _ = std::fs::remove_file(path);

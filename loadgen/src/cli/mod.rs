@@ -71,7 +71,11 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("weir-loadgen: {error}");
-            if stop.is_stopped() { ExitCode::from(AFTER_SIGNAL) } else { ExitCode::FAILURE }
+            match error {
+                _ if stop.is_stopped() => ExitCode::from(AFTER_SIGNAL),
+                _ if error.is::<Usage>() => ExitCode::from(OF_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -90,6 +94,17 @@ fn watch_signals(stop: &Stop) -> Result<(), ctrlc::Error> {
 /// What went wrong, and how to mend it.
 type Error = Box<dyn std::error::Error>;
 
+/// The command line makes no sense, on whatever host.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn usage(message: String) -> Error {
+    Box::new(Usage(message))
+}
+
+/// As clap says it.
+const OF_USAGE: u8 = 2;
 /// 128 and SIGINT, as shells say it.
 const AFTER_SIGNAL: u8 = 130;
 

@@ -1,13 +1,13 @@
 //! Serves until a signal.
 
-use super::Error;
 use super::options::{ServeOptions, ServeProtocol};
+use super::{Error, usage};
 use crate::engine::Stop;
 use crate::serve::{self, Manners, Protocol, Service, Stall};
 
 pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
     if options.stall.is_some_and(|length| length >= options.stall_every) {
-        return Err("--stall must be shorter than --stall-every: nothing would ever be answered".into());
+        return Err(usage("--stall must be shorter than --stall-every: nothing would ever be answered".to_owned()));
     }
     let service = Service {
         listen: options.listen,

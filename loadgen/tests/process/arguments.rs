@@ -5,6 +5,39 @@ use crate::support::{Peer, Server, run};
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
+fn a_command_line_that_makes_no_sense_is_refused_with_a_hint() {
+    for (line, word) in [
+        ("http", "URL"),
+        ("http example.com", "expected http://host/path"),
+        ("http https://127.0.0.1/", "use http"),
+        ("http http://127.0.0.1:1/ http://127.0.0.1:2/", "--connect-to"),
+        ("http http://127.0.0.1:1/ --header broken", "Name: value"),
+        ("http http://127.0.0.1:1/ --method GE(T", "such as GET"),
+        ("http http://127.0.0.1:1/ --rate 0", "such as 500 or 20k"),
+        ("http http://127.0.0.1:1/ --rate many", "such as 500 or 20k"),
+        ("http http://127.0.0.1:1/ --duration 0s", "more than nothing"),
+        ("http http://127.0.0.1:1/ --duration 5", "such as 500ms"),
+        ("http http://127.0.0.1:1/ --connections 0", "--connections"),
+        ("http http://127.0.0.1:1/ --plot out.png", ".svg or .html"),
+        ("http http://127.0.0.1:1/ --source ::1", "another family"),
+        ("http http://127.0.0.1:1/ --connections 1 --cores 0,1", "each of 2 cores"),
+        ("http http://127.0.0.1:1/ --find-max", "--slo"),
+        ("http http://127.0.0.1:1/ --find-max --slo p99", "p99<5ms"),
+        ("tcp 127.0.0.1", "HOST:PORT"),
+        ("serve http --delay 5", "90%:1ms"),
+        ("serve http --error-rate 5", "such as 1%"),
+        ("serve http --stall 2s --stall-every 1s", "shorter than --stall-every"),
+        ("compare only-one.json", "B.json"),
+        ("frobnicate", "--help"),
+    ] {
+        let ran = run(line);
+        assert_eq!(ran.code, Some(2), "{line}: {}", ran.err);
+        assert!(ran.err.contains(word), "{line}: {word:?} is not in: {}", ran.err);
+        assert!(ran.out.is_empty(), "{line}: {}", ran.out);
+    }
+}
+
+#[test]
 fn help_names_every_command_on_stdout() {
     let ran = run("--help");
     assert_eq!(ran.code, Some(0));
@@ -39,6 +72,17 @@ fn where_nobody_listens_there_is_an_error_and_no_run() {
         assert!(ran.out.is_empty(), "{}", ran.out);
         assert!(ran.took.as_secs() < 10, "{:?}", ran.took);
     }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_known_before_the_run() {
+    let peer = Peer::answering(OK);
+    for option in ["--json /nonexistent/a.json", "--hgrm /nonexistent/a.hgrm", "--plot /nonexistent/a.svg", "--json /"]
+    {
+        let path = option.split(' ').nth(1).expect("two words");
+        run(&format!("http {} --duration 1s {option}", peer.url())).complains(1, &[path, "cannot be written"]);
+    }
+    assert!(peer.heard().is_empty());
 }
 
 #[test]
