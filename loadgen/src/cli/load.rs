@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::options::LoadOptions;
 use super::target::Work;
-use super::{Error, usage};
+use super::{Error, print, say, usage};
 use crate::engine::{self, Stop};
 use crate::output::progress::{self, Progress, Until};
 use crate::output::{hgrm, json, plot, text};
@@ -92,7 +92,7 @@ impl Loader<'_> {
 
     fn say(&self, line: &str) {
         if !self.options.quiet {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }
@@ -148,7 +148,16 @@ fn settings(work: &Work, options: &LoadOptions) -> Settings {
     }
 }
 
+/// The report even if a file cannot be written, and the other way round.
 fn write(results: &Results, options: &LoadOptions) -> Result<(), Error> {
+    let written = write_files(results, options);
+    if !options.quiet {
+        print(&text::text(results))?;
+    }
+    written
+}
+
+fn write_files(results: &Results, options: &LoadOptions) -> Result<(), Error> {
     if let Some(path) = &options.json {
         json::write(path, results)?;
     }
@@ -157,9 +166,6 @@ fn write(results: &Results, options: &LoadOptions) -> Result<(), Error> {
     }
     if let Some(path) = &options.plot {
         plot::write(path, results)?;
-    }
-    if !options.quiet {
-        print!("{}", text::text(results));
     }
     Ok(())
 }

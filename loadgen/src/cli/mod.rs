@@ -6,6 +6,7 @@ mod options;
 mod serve;
 mod target;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -58,7 +59,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let stop = Stop::default();
     if let Err(error) = watch_signals(&stop) {
-        eprintln!("weir-loadgen: signals: {error}; ctrl-c will lose the results");
+        say(&format!("weir-loadgen: signals: {error}; ctrl-c will lose the results"));
     }
     let result = match arguments.command {
         Command::Http { http, load } => target::http(&http, &load).and_then(|work| load::run(work, &load, &stop)),
@@ -70,7 +71,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weir-loadgen: {error}");
+            say(&format!("weir-loadgen: {error}"));
             match error {
                 _ if stop.is_stopped() => ExitCode::from(AFTER_SIGNAL),
                 _ if error.is::<Usage>() => ExitCode::from(OF_USAGE),
@@ -101,6 +102,20 @@ struct Usage(String);
 
 fn usage(message: String) -> Error {
     Box::new(Usage(message))
+}
+
+/// Results. A reader that has seen enough, as `head` has, is no error; a disk that is full is one.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}").into()),
+        _ => Ok(()),
+    }
+}
+
+/// Everything else. There may be nobody to hear it.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// As clap says it.

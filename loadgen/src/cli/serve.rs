@@ -1,7 +1,7 @@
 //! Serves until a signal.
 
 use super::options::{ServeOptions, ServeProtocol};
-use super::{Error, usage};
+use super::{Error, print, usage};
 use crate::engine::Stop;
 use crate::serve::{self, Manners, Protocol, Service, Stall};
 
@@ -28,6 +28,6 @@ pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
     };
     super::load::check_cores(&service.cores)?;
     weir::ring::check::raise_limits()?;
-    serve::run(&service, stop, |address| println!("listening on {address}"))
+    serve::run(&service, stop, |address| drop(print(&format!("listening on {address}\n"))))
         .map_err(|error| format!("{}: {error}; --listen ADDRESS:PORT takes another one", options.listen).into())
 }

@@ -82,6 +82,34 @@ fn two_runs_are_compared() {
     run(&format!("compare {a} /dev/null")).complains(1, &["not JSON", "--json"]);
 }
 
+/// As `weir-loadgen ... | head -1` leaves it.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let peer = Peer::answering(OK);
+    let line = format!("http {} -n 10 -c 1", peer.url());
+    let mut process = Command::new(BINARY)
+        .args(line.split(' '))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(process.stdout.take());
+    let output = process.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    let peer = Peer::answering(OK);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+    let line = format!("http {} -n 10 -c 1", peer.url());
+    let output = Command::new(BINARY).args(line.split(' ')).stdout(full).output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("No space left") && !said.contains("panicked"), "{said}");
+}
+
 /// Root, size, and every element closed in its turn.
 fn check_svg(text: &str) {
     assert!(text.trim_start().starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");
