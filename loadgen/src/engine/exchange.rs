@@ -19,6 +19,7 @@ use weir::ring::{Alarm, Buf, Stream};
 use super::client::Client;
 use super::core::Core;
 use super::pacer::Turn;
+use crate::http;
 use crate::plan::Pacing;
 use crate::record::{ErrorKind, Times};
 use crate::workload::{Answer, Reader};
@@ -175,12 +176,13 @@ impl<S: Stream> Exchange<'_, S> {
     }
 
     /// Takes bytes of answers. Some when the connection is not to be used any more.
-    fn receive(&mut self, mut bytes: &[u8]) -> Option<Ended> {
+    fn receive(&mut self, buf: &[u8]) -> Option<Ended> {
+        let mut bytes = buf;
         let now = self.core.ring.now();
         self.core.recorder.borrow_mut().received(now, bytes.len());
         while !bytes.is_empty() {
             let Some(first) = self.outstanding.front() else {
-                return Some(self.fail(ErrorKind::BadAnswer, "bytes that nobody asked for".to_owned()));
+                return Some(self.unasked(bytes, bytes.len() < buf.len(), now));
             };
             match self.reader.feed(&self.core.plan.workload, first.index, bytes) {
                 Err(bad) => return Some(self.fail(ErrorKind::BadAnswer, bad.0)),
@@ -194,6 +196,17 @@ impl<S: Stream> Exchange<'_, S> {
             }
         }
         None
+    }
+
+    /// Bytes that nobody asked for. On their own they may be a target's word before it closes an idle connection (408); right
+    /// behind an answer they say that it was longer than its framing.
+    #[cold]
+    fn unasked(&mut self, bytes: &[u8], is_behind_answer: bool, now: Instant) -> Ended {
+        let message = format!("bytes that nobody asked for: {}", http::escaped(bytes));
+        if is_behind_answer {
+            self.core.fail(now, ErrorKind::BadAnswer, &message);
+        }
+        self.fail(ErrorKind::BadAnswer, message)
     }
 
     /// Records the answer to the oldest request. False when the connection ends with it.

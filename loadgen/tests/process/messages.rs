@@ -59,6 +59,15 @@ fn a_head_without_end_is_a_bad_answer() {
 }
 
 #[test]
+fn bytes_beyond_an_answer_are_a_bad_answer() {
+    let peer = Peer::answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more");
+    let results = load(&format!("http {} --count 20 --connections 2", peer.url())).results();
+    assert_eq!(results.requests, 20);
+    assert!(results.errors[&ErrorKind::BadAnswer] >= 15, "{:?}", results.errors);
+    assert!(results.error_examples[&ErrorKind::BadAnswer].contains("and more"), "{:?}", results.error_examples);
+}
+
+#[test]
 fn an_answer_cut_short_is_an_error_of_its_request_alone() {
     let peer = Peer::start(|requests| {
         for _ in 0..9 {
