@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use weir::ring::{Ring, Stream, TcpListener, TcpStream, executor, options};
 
 use crate::engine::Stop;
@@ -64,9 +65,9 @@ pub enum Protocol {
 /// The address cannot be bound, or a thread not be started.
 pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let cores = service.cores.clone();
+    let address = free(service.listen)?;
     // Steering needs to know the cores; without it the kernel's hash spreads connections.
-    let (sockets, _) = options::listen(service.listen, if cores.is_empty() { &[0] } else { &cores })?;
-    let address = options::local_address(&sockets[0])?;
+    let (sockets, _) = options::listen(address, if cores.is_empty() { &[0] } else { &cores })?;
     let service = Arc::new(service.clone());
     let mut threads = Vec::new();
     for (index, socket) in sockets.into_iter().enumerate() {
@@ -83,6 +84,18 @@ pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io
         result
     });
     ended.collect()
+}
+
+/// The address, with a port where none is given, if nobody has it. Our sockets share it (`SO_REUSEPORT`), one a core: without
+/// a port each would take another, and two servers of one user would share their clients without a word.
+fn free(address: SocketAddr) -> io::Result<SocketAddr> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 async fn serve(ring: Ring, socket: OwnedFd, service: &Service, index: usize, stop: &Stop) {

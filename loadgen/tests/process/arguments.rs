@@ -89,3 +89,19 @@ fn an_output_that_cannot_be_written_is_known_before_the_run() {
 fn a_body_file_that_is_not_there_is_named() {
     run("http http://127.0.0.1:1/ --body-file /nonexistent/body").complains(1, &["/nonexistent/body", "No such file"]);
 }
+
+/// As the kernel lists them: one listening socket a core, of one port.
+#[test]
+fn a_server_on_two_cores_takes_one_free_port_for_both() {
+    let server = Server::start("http --cores 0,1");
+    let port = format!(":{:04X} ", server.address.port());
+    let listed = std::fs::read_to_string("/proc/net/tcp").expect("/proc");
+    let listening = listed.lines().filter(|line| line.contains(&port) && line.contains(" 0A ")).count();
+    assert_eq!(listening, 2, "{listed}");
+}
+
+#[test]
+fn a_server_whose_port_is_taken_says_how_to_take_another() {
+    let first = Server::start("http");
+    run(&format!("serve http --listen {}", first.address)).complains(1, &[&first.address.to_string(), "--listen"]);
+}
