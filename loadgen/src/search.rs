@@ -68,6 +68,9 @@ impl Objective {
     #[must_use]
     pub fn broken_by(&self, results: &Results) -> Option<String> {
         let asked = results.settings.rate.unwrap_or(0.0);
+        if results.requests == 0 {
+            return Some("no good answer, which proves nothing".to_owned());
+        }
         // Poisson arrivals may be fewer than that by chance.
         if results.rate < asked * ACHIEVED_LEAST && results.failed() > 0 {
             return Some(format!("only {:.0} a second came back", results.rate));

@@ -68,6 +68,17 @@ fn lost(at_s: f64) -> String {
     }
 }
 
+/// What a search found, if this is its best trial.
+pub(super) fn searched(results: &Results) -> Option<String> {
+    let search = results.search.as_ref()?;
+    Some(format!(
+        "The highest rate that holds {}: {} requests/s, by {} trials. This is the last one that held it.",
+        units::printable(&search.objective, NAME_CHARS_MAX),
+        units::rate(search.rate),
+        units::count(search.trials.len() as u64),
+    ))
+}
+
 /// That an open loop did not do what it was asked, if so. Where nothing failed, everything that was due was answered: fewer
 /// than the rate says are the chance of Poisson arrivals, or the fraction of one in a short run.
 pub(super) fn shortfall(results: &Results) -> Option<String> {

@@ -28,7 +28,7 @@ fn head(results: &Results) -> String {
 }
 
 fn attention(results: &Results) -> String {
-    let sentences = [facts::ending(results), facts::shortfall(results)];
+    let sentences = [facts::searched(results), facts::ending(results), facts::shortfall(results)];
     sentences.into_iter().flatten().map(|sentence| sentence + "\n").collect()
 }
 
@@ -112,6 +112,7 @@ mod tests {
     use crate::output::samples;
     use crate::record::ErrorKind;
     use crate::results::End;
+    use crate::search::{Searched, Trial};
     use proptest::prelude::*;
 
     #[test]
@@ -181,6 +182,15 @@ mod tests {
         assert!(text(&results).contains("The target never answered (timed out) and was given up"));
         results.end = End::Interrupted;
         assert!(text(&results).contains("Interrupted: these are the 30.0 s measured until then."));
+    }
+
+    #[test]
+    fn what_a_search_found_comes_first() {
+        let mut results = samples::open_loop();
+        let trials = vec![Trial { rate: 4_000.0, p99_us: 900.0, broken: None }; 2];
+        results.search = Some(Searched { objective: "p99<5ms".into(), rate: 4_000.0, trials });
+        let report = text(&results);
+        assert!(report.contains("\n\nThe highest rate that holds p99<5ms: 4,000 requests/s, by 2 trials."), "{report}");
     }
 
     #[test]
