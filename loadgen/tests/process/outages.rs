@@ -13,7 +13,7 @@ fn a_target_that_dies_half_way_ends_the_run_with_when_and_why() {
     for pace in ["", "--rate 200"] {
         let mut server = Server::start("http --delay 1ms");
         let running = Loadgen::load(&format!("http {} --connections 8 --duration 60s {pace}", server.url()));
-        thread::sleep(Duration::from_millis(1_000));
+        thread::sleep(Duration::from_secs(1));
         server.kill();
         let ran = running.wait();
         ran.complains(1, &["stopped answering after", "refused", "until then"]);
@@ -87,7 +87,7 @@ fn an_interrupted_run_reports_what_ran_until_then() {
     let server = Server::start("http --delay 1ms");
     for (signal, pace) in [("INT", "--rate 500"), ("TERM", "")] {
         let running = Loadgen::load(&format!("http {} --connections 4 --duration 60s {pace}", server.url()));
-        thread::sleep(Duration::from_millis(1_000));
+        thread::sleep(Duration::from_secs(1));
         running.signal(signal);
         let ran = running.wait();
         ran.complains(130, &["interrupted"]);

@@ -13,7 +13,7 @@ pub mod server;
 
 use std::time::Duration;
 
-pub use loadgen::{Loadgen, Ran, load, run};
+pub use loadgen::{Loadgen, load, run};
 pub use peer::Peer;
 pub use server::Server;
 
