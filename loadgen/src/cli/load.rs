@@ -1,7 +1,7 @@
 //! Runs a load, or a search of many, and says what came of it.
 
 use std::fs::OpenOptions;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +21,7 @@ pub(super) fn run(work: Work, options: &LoadOptions, stop: &Stop) -> Result<(), 
     check_outputs(options)?;
     let loader = Loader { settings: settings(&work, options), plan: plan(work, options)?, options, stop };
     check_descriptors(&loader.plan)?;
+    check_sources(&loader.plan.sources)?;
     if !matches!(loader.plan.workload, Workload::Udp { .. }) {
         probe(loader.plan.target, loader.plan.connect_timeout)?;
     }
@@ -230,6 +231,14 @@ fn check_descriptors(plan: &Plan) -> Result<(), Error> {
         return Err(
             format!("--connections {connections}: this process may have {most}; raise the limit: ulimit -n").into()
         );
+    }
+    Ok(())
+}
+
+/// An address that is not this host's would look like a target that cannot be reached.
+fn check_sources(sources: &[IpAddr]) -> Result<(), Error> {
+    for source in sources {
+        UdpSocket::bind((*source, 0)).map_err(|error| format!("--source {source}: {error}; ip address lists ours"))?;
     }
     Ok(())
 }

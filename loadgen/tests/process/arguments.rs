@@ -62,6 +62,15 @@ fn more_connections_than_descriptors_are_refused_with_how_to_raise_the_limit() {
     assert!(peer.heard().is_empty());
 }
 
+/// RFC 5737: an address that no host has.
+#[test]
+fn an_address_that_is_not_ours_is_no_source() {
+    let peer = Peer::answering(OK);
+    let ran = run(&format!("http {} --source 127.0.0.1,203.0.113.7", peer.url()));
+    ran.complains(1, &["--source 203.0.113.7", "ip address"]);
+    assert!(peer.heard().is_empty());
+}
+
 #[test]
 fn where_nobody_listens_there_is_an_error_and_no_run() {
     // A port that was free a moment ago.
