@@ -183,7 +183,7 @@ impl<'run> Watchdog<'run> {
             }
             self.expire(now);
             if self.core.pacer.is_closed(now) {
-                self.core.pacer.close();
+                self.core.pacer.close(now);
                 self.clients.iter().for_each(|client| client.wake(&self.core.ring));
             }
             if self.core.running.get() == 0 {

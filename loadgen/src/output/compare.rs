@@ -238,9 +238,7 @@ fn work_words(results: &Results) -> Vec<String> {
     while let Some(word) = words.next() {
         if TOLD_OPTIONS.contains(&word) {
             words.next();
-        } else if !TOLD_OPTIONS
-            .iter()
-            .any(|option| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
+        } else if !TOLD_OPTIONS.iter().any(|option| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
             && !told.iter().any(|known| known == word)
         {
             out.push(word.to_owned());

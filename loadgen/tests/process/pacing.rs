@@ -1,6 +1,9 @@
 //! How many requests, when, for how long, on which cores.
 
-use crate::support::{Peer, Server, load};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{Loadgen, Peer, Server, load};
 
 #[test]
 fn a_count_is_met_exactly() {
@@ -50,6 +53,20 @@ fn arrivals_by_chance_are_not_taken_for_a_shortfall() {
         assert_eq!(ran.good().unsent, 0);
         assert!(!ran.out.contains("fell short"), "{}", ran.out);
     }
+}
+
+/// Held up as a busy machine might, but longer.
+#[test]
+fn requests_due_while_the_generator_was_held_up_at_the_end_are_sent_late_and_not_dropped() {
+    let server = Server::start("http");
+    let running = Loadgen::load(&format!("http {} --rate 50 --connections 64 --duration 1s", server.url()));
+    thread::sleep(Duration::from_millis(700));
+    running.signal("STOP");
+    thread::sleep(Duration::from_millis(700));
+    running.signal("CONT");
+    let results = running.wait().good();
+    assert_eq!((results.requests, results.unsent), (50, 0));
+    assert!(results.latency.max_us > 300_000.0, "late, from when they were due: {} us", results.latency.max_us);
 }
 
 #[test]
