@@ -79,6 +79,10 @@ pub(super) async fn run(core: &Rc<Core>, client: &Rc<Client>, begin: Instant) {
             Ended::Over => return,
             Ended::Connect => wait = RETRY_FIRST,
             Ended::Failed(kind, message) => {
+                if !client.failing.get() {
+                    // It has had an answer since the last failure.
+                    wait = RETRY_FIRST;
+                }
                 core.note_trouble(client, kind, &message);
                 pause(core, client, wait).await;
                 wait = (wait * 2).min(RETRY_MOST);
