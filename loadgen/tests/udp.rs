@@ -166,6 +166,13 @@ fn open_loop_holds_its_rate() {
 }
 
 #[test]
+fn a_count_that_was_sent_leaves_nothing_unsent_while_the_last_answers_are_awaited() {
+    let server = Server::start("--delay 200ms");
+    let (report, results) = results(&server.address, "-c 1 --pipeline 100 --rate 2000 -n 100");
+    assert_eq!((results.requests, results.unsent, results.errors.len()), (100, 0, 0), "{report}");
+}
+
+#[test]
 fn open_loop_counts_latency_from_when_a_datagram_was_due() {
     // One socket, an answer each 10 ms, a request due each 5 ms: the backlog grows to half a second.
     let server = Server::start("--delay 10ms");
