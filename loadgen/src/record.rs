@@ -124,6 +124,10 @@ pub struct Tally {
     pub connections: u64,
     /// Requests that were due, and that nothing was free to send until the end.
     pub unsent: u64,
+    /// UDP: answers that came twice, or after their datagram was given up for lost.
+    pub strays: u64,
+    /// UDP: answers that reached this host and were dropped here, in the whole run.
+    pub dropped_here: u64,
 }
 
 impl Tally {
@@ -137,6 +141,8 @@ impl Tally {
             bytes_received: 0,
             connections: 0,
             unsent: 0,
+            strays: 0,
+            dropped_here: 0,
         }
     }
 
@@ -154,6 +160,8 @@ impl Tally {
         self.bytes_received += other.bytes_received;
         self.connections += other.connections;
         self.unsent += other.unsent;
+        self.strays += other.strays;
+        self.dropped_here += other.dropped_here;
     }
 }
 
@@ -254,6 +262,18 @@ impl Recorder {
     /// So many requests of the window will never be sent.
     pub fn unsent(&mut self, count: u64) {
         self.total.unsent += count;
+    }
+
+    /// An answer to nothing that is outstanding came at `now`.
+    pub fn stray(&mut self, now: Instant) {
+        if self.counts(now) {
+            self.total.strays += 1;
+        }
+    }
+
+    /// So many answers came to this host and no further.
+    pub fn dropped_here(&mut self, count: u64) {
+        self.total.dropped_here += count;
     }
 
     /// Ends the interval, which was so long, and begins the next.

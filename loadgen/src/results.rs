@@ -43,6 +43,12 @@ pub struct Results {
     pub connections_opened: u64,
     /// Requests that were due and that nothing was free to send until the end; open loop only.
     pub unsent: u64,
+    /// UDP: answers that came twice, or after their datagram was given up for lost.
+    #[serde(default)]
+    pub strays: u64,
+    /// UDP: answers that reached the generator's host and were dropped there: their datagrams count as lost.
+    #[serde(default)]
+    pub dropped_here: u64,
     /// Failed requests by kind.
     pub errors: BTreeMap<ErrorKind, u64>,
     /// What the first of each kind said.
@@ -67,7 +73,7 @@ pub struct Settings {
     pub mode: String,
     /// Whom it loads: address or URLs.
     pub target: String,
-    /// Connections of all cores.
+    /// Connections, or UDP sockets, of all cores.
     pub connections: u32,
     /// Executors.
     pub threads: u32,
@@ -215,6 +221,8 @@ impl Results {
             bytes_received: tally.bytes_received,
             connections_opened: tally.connections,
             unsent: tally.unsent,
+            strays: tally.strays,
+            dropped_here: tally.dropped_here,
             errors: tally.errors.counts.clone(),
             error_examples: tally.errors.examples.clone(),
             statuses: classes.map(|(class, count)| (format!("{class}xx"), *count)).collect(),

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use weir::ring::BUFFER_BYTES;
+
 use crate::http::{self, Answered, BadMessage, MessageReader};
 
 /// What a run sends.
@@ -27,6 +29,8 @@ pub enum Workload {
 
 /// A datagram begins with its number, which its answer repeats.
 pub const UDP_NUMBER_BYTES: usize = 8;
+/// Bytes of no meaning, in requests and answers.
+pub(crate) static FILLER: [u8; BUFFER_BYTES] = [b'x'; BUFFER_BYTES];
 
 impl Workload {
     /// As results call it.

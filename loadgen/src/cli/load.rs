@@ -1,7 +1,8 @@
 //! Runs a load, or a search of many, and says what came of it.
 
 use std::fs::OpenOptions;
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,16 +16,14 @@ use crate::output::{hgrm, json, plot, text};
 use crate::plan::{Limit, Pacing, Plan};
 use crate::results::{End, Results, Settings};
 use crate::search::{Objective, Search, Searched, Trial};
-use crate::workload::Workload;
+use crate::workload::{FILLER, Workload};
 
 pub(super) fn run(work: Work, options: &LoadOptions, stop: &Stop) -> Result<(), Error> {
     check_outputs(options)?;
     let loader = Loader { settings: settings(&work, options), plan: plan(work, options)?, options, stop };
     check_descriptors(&loader.plan)?;
     check_sources(&loader.plan.sources)?;
-    if !matches!(loader.plan.workload, Workload::Udp { .. }) {
-        probe(loader.plan.target, loader.plan.connect_timeout)?;
-    }
+    probe(&loader.plan)?;
     let results = match &options.slo {
         Some(objective) => loader.search(objective)?,
         None => loader.load(&loader.plan)?,
@@ -112,6 +111,10 @@ fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
         Some(rate) => Pacing::Open { rate, arrivals: options.arrivals },
         None => Pacing::Closed { think: options.think.clone() },
     };
+    let timeout = match work.workload {
+        Workload::Tcp { .. } | Workload::Http(_) => TIMEOUT,
+        Workload::Udp { .. } => TIMEOUT_UDP,
+    };
     Ok(Plan {
         workload: work.workload,
         target: work.target,
@@ -124,7 +127,7 @@ fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
         ramp_up: options.ramp_up,
         warm_up: options.warm_up,
         limit: options.count.map_or(Limit::Time(options.duration), Limit::Requests),
-        timeout: options.timeout,
+        timeout: options.timeout.unwrap_or(timeout),
         connect_timeout: options.connect_timeout,
         interval: interval(options),
         seed: options.seed,
@@ -244,12 +247,35 @@ fn check_sources(sources: &[IpAddr]) -> Result<(), Error> {
 }
 
 /// A target that nobody listens on is an error at once, not a run full of them.
-fn probe(target: SocketAddr, timeout: Duration) -> Result<(), Error> {
-    TcpStream::connect_timeout(&target, timeout)
-        .map(drop)
-        .map_err(|error| format!("{target}: {error}; is the service running there?").into())
+fn probe(plan: &Plan) -> Result<(), Error> {
+    let result = match plan.workload {
+        Workload::Tcp { .. } | Workload::Http(_) => {
+            TcpStream::connect_timeout(&plan.target, plan.connect_timeout).map(drop)
+        }
+        Workload::Udp { request_bytes, .. } => probe_udp(plan.target, &FILLER[..request_bytes]),
+    };
+    result.map_err(|error| format!("{}: {error}; is the service running there?", plan.target).into())
 }
 
+/// No answer may be one that was lost; only a refusal says that there is no service.
+fn probe_udp(target: SocketAddr, request: &[u8]) -> io::Result<()> {
+    let any: IpAddr = if target.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(target)?;
+    socket.set_read_timeout(Some(REFUSAL_WAIT))?;
+    socket.send(request)?;
+    match socket.recv(&mut [0]) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Longest wait for an answer, if none is given.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same in UDP: long for a network, short enough for what is lost not to stop a socket for most of a run.
+const TIMEOUT_UDP: Duration = Duration::from_secs(1);
+/// How long a refusal may be on its way.
+const REFUSAL_WAIT: Duration = Duration::from_millis(300);
 /// Before each trial of a search that asks for none.
 const TRIAL_WARM_UP: Duration = Duration::from_millis(500);
 const INTERVAL_LEAST: Duration = Duration::from_millis(100);

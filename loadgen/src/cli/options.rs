@@ -14,7 +14,7 @@ use crate::workload::UDP_NUMBER_BYTES;
 /// What every load takes.
 #[derive(Debug, Args)]
 pub(super) struct LoadOptions {
-    /// Connections, of all cores together.
+    /// Connections, or UDP sockets, of all cores together.
     #[arg(short, long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) connections: u32,
     /// Cores to run on, an executor each: 1, or 2,4-7. Default: one executor, wherever the kernel puts it.
@@ -39,9 +39,9 @@ pub(super) struct LoadOptions {
     /// Measure so many requests instead.
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
-    /// Longest wait for an answer.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time)]
-    pub(super) timeout: Duration,
+    /// Longest wait for an answer. Default: 5s; in udp 1s, after which a datagram counts as lost.
+    #[arg(long, value_name = "TIME", value_parser = positive_time)]
+    pub(super) timeout: Option<Duration>,
     /// Longest wait for a connection.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = positive_time)]
     pub(super) connect_timeout: Duration,
@@ -51,7 +51,7 @@ pub(super) struct LoadOptions {
     /// A connection for each request.
     #[arg(long, conflicts_with = "pipeline")]
     pub(super) connection_per_request: bool,
-    /// Requests on a connection ahead of their answers.
+    /// Requests on a connection or socket ahead of their answers.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) pipeline: u16,
     /// Addresses of this host to send from, in turn: each has some 28,000 ports towards one target.

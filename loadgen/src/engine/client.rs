@@ -1,4 +1,4 @@
-//! One client's life: connect, exchange, connect again when that ends, until nothing more is due.
+//! One client's life: connect, exchange, connect again when that ends, until nothing more is due. In UDP it opens a socket instead.
 //!
 //!     (a request of its own, if each gets a connection) --> connect --ok--> exchange --closed, or failed after answers--.
 //!          ^                                                  `--error--> wait <--failed without-'                      |
@@ -6,7 +6,7 @@
 //!          `---------------------------------------------------------------------^--------------------------------------'
 //!
 //! A target that fails now and then is loaded on as it is: only one that does not answer at all is spared connections.
-//! Before: core.rs. Next: exchange.rs.
+//! Before: core.rs. Next: exchange.rs, or datagrams.rs.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,10 +19,12 @@ use quanta::Instant;
 use weir::ring::{Ring, TcpStream, options};
 
 use super::core::Core;
+use super::datagrams::{self, Sizes};
 use super::exchange::{self, Ended};
 use super::pacer::Turn;
 use crate::plan::Pacing;
 use crate::record::{ErrorKind, Times};
+use crate::workload::Workload;
 
 /// What pacer and watchdog see of a client.
 #[derive(Default)]
@@ -71,9 +73,14 @@ pub(super) async fn run(core: &Rc<Core>, client: &Rc<Client>, begin: Instant) {
         } else {
             None
         };
-        let ended = match connect(core, only).await {
-            Ok(stream) => exchange::run(core, client, &stream, only).await,
-            Err(ended) => ended,
+        let ended = match core.plan.workload {
+            Workload::Tcp { .. } | Workload::Http(_) => match connect(core, only).await {
+                Ok(stream) => exchange::run(core, client, &stream, only).await,
+                Err(ended) => ended,
+            },
+            Workload::Udp { request_bytes, response_bytes } => {
+                datagrams::run(core, client, Sizes { request: request_bytes, response: response_bytes }).await
+            }
         };
         client.idle.set(false);
         client.oldest.set(None);

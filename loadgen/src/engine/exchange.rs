@@ -8,19 +8,17 @@
 //! Before: client.rs.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use quanta::Instant;
-use weir::ring::{Alarm, Buf, Stream};
+use weir::ring::{Buf, Stream};
 
 use super::client::Client;
 use super::core::Core;
-use super::pacer::Turn;
+use super::next::Next;
 use crate::http;
-use crate::plan::Pacing;
 use crate::record::{ErrorKind, Times};
 use crate::workload::{Answer, Reader};
 
@@ -59,20 +57,6 @@ struct Exchange<'run, S> {
     outstanding: VecDeque<Outstanding>,
     sending: Option<Sending>,
     answers: u64,
-}
-
-/// Where the next request comes from.
-enum Next {
-    /// The pacer.
-    Ask,
-    /// This one, and no other.
-    Only(Times),
-    /// A pause first.
-    Pause(Alarm),
-    /// There is none any more on this connection.
-    Done,
-    /// There is none any more.
-    Never,
 }
 
 struct Outstanding {
@@ -130,35 +114,8 @@ impl<S: Stream> Exchange<'_, S> {
             if self.outstanding.len() >= self.core.plan.pipeline {
                 return Ok(());
             }
-            let Some(times) = self.next_due(context) else { return Ok(()) };
+            let Some(times) = self.next.due(self.core, self.client, context) else { return Ok(()) };
             self.begin(times);
-        }
-    }
-
-    fn next_due(&mut self, context: &mut Context<'_>) -> Option<Times> {
-        match &mut self.next {
-            Next::Done | Next::Never => return None,
-            Next::Only(times) => {
-                let times = *times;
-                self.next = Next::Done;
-                return Some(times);
-            }
-            Next::Pause(alarm) => {
-                if Pin::new(alarm).poll(context).is_pending() && !self.core.pacer.is_closed(Instant::now()) {
-                    return None;
-                }
-                self.next = Next::Ask;
-            }
-            Next::Ask => {}
-        }
-        let now = Instant::now();
-        match self.core.pacer.turn(self.client, now) {
-            Turn::Now(due) => Some(Times { due, sent: now }),
-            Turn::Wait => None,
-            Turn::Never => {
-                self.next = Next::Never;
-                None
-            }
         }
     }
 
@@ -229,12 +186,7 @@ impl<S: Stream> Exchange<'_, S> {
             None => recorder.answered(times, now),
         }
         drop(recorder);
-        if let (Next::Ask, Pacing::Closed { think }) = (&self.next, &self.core.plan.pacing)
-            && !think.is_none()
-        {
-            let time = think.sample(&mut self.core.dice.borrow_mut());
-            self.next = Next::Pause(self.core.ring.alarm(now + time));
-        }
+        self.next.think(self.core, now);
         answer.keeps_alive
     }
 

@@ -4,13 +4,16 @@
 //!          `-------> core N: the same ----------------------interval--+--> points, for who looks on
 //!                                                     `--tally, at the end--> outcome
 //!
-//! Next: core.rs, then client.rs and exchange.rs: one request from due to answered.
+//! Next: core.rs, then client.rs and exchange.rs, or datagrams.rs: one request from due to answered.
 
 mod client;
 mod core;
+mod datagrams;
 mod exchange;
+mod next;
 mod pacer;
 mod series;
+mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

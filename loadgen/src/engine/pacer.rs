@@ -150,14 +150,11 @@ impl Pacer {
         }
     }
 
-    /// Requests of the window that were due by `now` and that nobody sent, once it is over. Those beyond a count that is
-    /// reached were not asked for.
+    /// Requests of the window that were due by `now` and that nobody sent, once it is over.
     pub(super) fn unsent<'c>(&self, clients: impl Iterator<Item = &'c Rc<Client>>, now: Instant) -> u64 {
-        if self.remaining.get() == Some(0) {
-            return 0;
-        }
         let assigned = clients.filter(|client| client.assigned.get().is_some_and(|due| due >= self.measured_from));
         let untaken = self.schedule.take().map_or(0, |schedule| schedule.count_untaken(self.measured_from, now));
-        assigned.count() as u64 + untaken
+        // The schedule goes on where requests are counted, but they are not missed.
+        (assigned.count() as u64 + untaken).min(self.remaining.get().unwrap_or(u64::MAX))
     }
 }

@@ -176,8 +176,7 @@ fn warnings(a: &Side, b: &Side) -> Vec<String> {
         ));
     }
     for side in [a, b] {
-        let said = [facts::ending(side.results), facts::failures(side.results), facts::shortfall(side.results)];
-        sentences.extend(said.into_iter().flatten().map(|sentence| format!("{}: {sentence}", side.name)));
+        sentences.extend(facts::notes(side.results).map(|sentence| format!("{}: {sentence}", side.name)));
     }
     sentences
 }

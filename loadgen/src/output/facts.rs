@@ -15,6 +15,16 @@ pub(super) fn title(settings: &Settings) -> String {
     units::printable(&format!("{} load on {}", settings.mode.to_uppercase(), settings.target), NAME_CHARS_MAX)
 }
 
+/// Datagrams, which have no connections.
+pub(super) fn is_udp(settings: &Settings) -> bool {
+    settings.mode == "udp"
+}
+
+/// What requests go out on.
+fn carrier(settings: &Settings) -> &'static str {
+    if is_udp(settings) { "socket" } else { "connection" }
+}
+
 /// "100 connections on 2 cores, open loop at 50,000 requests/s".
 pub(super) fn load(settings: &Settings) -> String {
     let plural =
@@ -23,7 +33,7 @@ pub(super) fn load(settings: &Settings) -> String {
         Some(rate) => format!("open loop at {} requests/s", units::rate(rate)),
         None => "closed loop".to_owned(),
     };
-    format!("{} on {}, {pace}", plural(settings.connections, "connection"), plural(settings.threads, "core"))
+    format!("{} on {}, {pace}", plural(settings.connections, carrier(settings)), plural(settings.threads, "core"))
 }
 
 /// When it began, in UTC.
@@ -83,6 +93,7 @@ pub(super) fn searched(results: &Results) -> Option<String> {
 /// than the rate says are the chance of Poisson arrivals, or the fraction of one in a short run.
 pub(super) fn shortfall(results: &Results) -> Option<String> {
     let asked = results.settings.rate?;
+    let carrier = carrier(&results.settings);
     let missing_percent = (1.0 - results.rate / asked) * 100.0;
     let fell_short = asked > 0.0 && missing_percent > SHORTFALL_PERCENT && results.failed() > 0;
     let mut sentences = Vec::new();
@@ -97,14 +108,27 @@ pub(super) fn shortfall(results: &Results) -> Option<String> {
     if results.unsent > 0 {
         let (were, them) = if results.unsent == 1 { (" was", "it") } else { ("s were", "them") };
         sentences.push(format!(
-            "{} request{were} due and never sent: no connection was free for {them}.",
+            "{} request{were} due and never sent: no {carrier} was free for {them}.",
             units::count(results.unsent)
         ));
     }
     if fell_short && results.unsent > 0 && errors(results) == 0 {
-        sentences.push("The target is at its limit, or the connections are too few.".to_owned());
+        sentences.push(format!("The target is at its limit, or the {carrier}s are too few."));
     }
     (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// That some of what counts as lost was lost here, if so.
+pub(super) fn dropped_here(results: &Results) -> Option<String> {
+    let (answers, their) = match results.dropped_here {
+        0 => return None,
+        1 => ("answer was", "its datagram counts"),
+        _ => ("answers were", "their datagrams count"),
+    };
+    let dropped = units::count(results.dropped_here);
+    Some(format!(
+        "{dropped} {answers} dropped by this host, which did not keep up: {their} as lost. More --cores may help."
+    ))
 }
 
 /// How many failed, if any.
@@ -119,6 +143,11 @@ pub(super) fn failures(results: &Results) -> Option<String> {
             units::share(failed, tried)
         )
     })
+}
+
+/// All that needs attention, a sentence or two each.
+pub(super) fn notes(results: &Results) -> impl Iterator<Item = String> {
+    [ending(results), shortfall(results), dropped_here(results), failures(results)].into_iter().flatten()
 }
 
 /// The rows of a table of latencies by name, in microseconds.

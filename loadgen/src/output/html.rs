@@ -41,7 +41,7 @@ pub(super) fn page(results: &Results) -> Result<String, OutputError> {
     if let Some(found) = facts::searched(results) {
         let _ = writeln!(body, "<p>{}</p>", escaped(&found));
     }
-    for note in [facts::ending(results), facts::shortfall(results), facts::failures(results)].into_iter().flatten() {
+    for note in facts::notes(results) {
         let _ = writeln!(body, "<p class=\"note\">{}</p>", escaped(&note));
     }
     body.push_str(&charts(results)?);
@@ -130,7 +130,11 @@ fn work(results: &Results) -> String {
     }
     rows.push(("Received".to_owned(), units::bytes(units::float(results.bytes_received))));
     rows.push(("Sent".to_owned(), units::bytes(units::float(results.bytes_sent))));
-    rows.push(("Connections opened meanwhile".to_owned(), units::count(results.connections_opened)));
+    if facts::is_udp(&results.settings) {
+        rows.push(("Late or double answers".to_owned(), units::count(results.strays)));
+    } else {
+        rows.push(("Connections opened meanwhile".to_owned(), units::count(results.connections_opened)));
+    }
     for (class, count) in &results.statuses {
         rows.push((format!("Status {class}"), units::count(*count)));
     }
@@ -164,7 +168,7 @@ fn settings(results: &Results) -> String {
         ("Mode", settings.mode.clone()),
         ("Target", settings.target.clone()),
         ("Pace", pace),
-        ("Connections", units::count(settings.connections.into())),
+        (if facts::is_udp(settings) { "Sockets" } else { "Connections" }, units::count(settings.connections.into())),
         ("Cores", units::count(settings.threads.into())),
         ("Measured", units::seconds(results.seconds)),
         ("Begun", facts::begun(results)),

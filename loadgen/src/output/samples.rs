@@ -149,6 +149,8 @@ impl Counted {
             bytes_received: requests * 1_180,
             connections_opened: 0,
             unsent: 0,
+            strays: 0,
+            dropped_here: 0,
             error_examples: errors.keys().map(|kind| (*kind, "127.0.0.1:8080: ECONNREFUSED".to_owned())).collect(),
             errors,
             statuses: (requests > 0).then(|| ("2xx".to_owned(), requests)).into_iter().collect(),
@@ -242,7 +244,7 @@ pub(super) fn any_results() -> impl Strategy<Value = Results> {
         command,
     });
     let series = prop::collection::vec(point, 0..20);
-    let run = (settings, ends, (number(), number()), any::<(u64, u64, u64, u64, u64, u64)>());
+    let run = (settings, ends, (number(), number()), any::<(u64, u64, u64, u64, u64, u64, u64, u64)>());
     (run, errors, latency(), prop::option::of(latency()), series).prop_map(
         |((settings, end, (seconds, rate), counts), errors, latency, service, series)| Results {
             format: FORMAT,
@@ -257,6 +259,8 @@ pub(super) fn any_results() -> impl Strategy<Value = Results> {
             bytes_received: counts.3,
             connections_opened: counts.4,
             unsent: counts.5,
+            strays: counts.6,
+            dropped_here: counts.7,
             errors: errors.iter().map(|(kind, (count, _))| (*kind, *count)).collect(),
             error_examples: errors.into_iter().map(|(kind, (_, example))| (kind, example)).collect(),
             statuses: [("2xx".to_owned(), counts.1)].into(),

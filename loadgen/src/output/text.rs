@@ -28,7 +28,8 @@ fn head(results: &Results) -> String {
 }
 
 fn attention(results: &Results) -> String {
-    let sentences = [facts::searched(results), facts::ending(results), facts::shortfall(results)];
+    let sentences =
+        [facts::searched(results), facts::ending(results), facts::shortfall(results), facts::dropped_here(results)];
     sentences.into_iter().flatten().map(|sentence| sentence + "\n").collect()
 }
 
@@ -51,6 +52,9 @@ fn work(results: &Results) -> String {
     if results.connections_opened > 0 {
         let rate = format!("{}/s", units::rate(a_second(results.connections_opened)));
         rows.push(vec!["Connections opened".to_owned(), units::count(results.connections_opened), rate]);
+    }
+    if results.strays > 0 {
+        rows.push(vec!["Late or double answers".to_owned(), units::count(results.strays)]);
     }
     aligned("lrl", &rows)
 }
@@ -191,6 +195,25 @@ mod tests {
         results.search = Some(Searched { objective: "p99<5ms".into(), rate: 4_000.0, trials });
         let report = text(&results);
         assert!(report.contains("\n\nThe highest rate that holds p99<5ms: 4,000 requests/s, by 2 trials."), "{report}");
+    }
+
+    #[test]
+    fn datagrams_go_out_on_sockets_and_what_became_of_them_is_told_apart() {
+        let mut results = samples::open_loop();
+        results.settings.mode = "udp".into();
+        results.errors.insert(ErrorKind::Lost, 1_200);
+        (results.rate, results.unsent, results.strays, results.dropped_here) = (3_000.0, 7, 12, 34);
+        let report = text(&results);
+        for part in [
+            "100 sockets on 2 cores",
+            "no socket was free for them",
+            "datagram lost  1,200  0.990 %",
+            "Late or double answers       12",
+            "34 answers were dropped by this host",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+        assert!(!report.contains("connection"), "{report}");
     }
 
     #[test]

@@ -8,13 +8,14 @@ use quanta::Instant;
 use weir::ring::{BUFFER_BYTES, Buf, Ring, Stream};
 
 use crate::delay::Delay;
+use crate::workload::FILLER;
 
 /// What is asked of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manners {
     /// From the whole request to the answer.
     pub delay: Delay,
-    /// Share of requests that are answered by an error, from 0 to 1: status 503, or a reset.
+    /// Share of requests that are answered by an error, from 0 to 1: status 503, a reset, or in UDP nothing.
     pub error_rate: f64,
     /// Times in which nothing is answered.
     pub stall: Option<Stall>,
@@ -78,16 +79,26 @@ impl Behaviour {
 
     /// Waits until the answer to a request that has just come is due.
     pub(super) async fn wait(&self) -> Verdict {
-        if !self.is_prompt() {
-            let now = Instant::now();
-            let mut due = now + self.manners.delay.sample(&mut self.dice.borrow_mut());
-            if let Some(stall) = self.manners.stall {
-                due += stall.wait(due - self.start);
-            }
-            if due > now {
-                self.ring.alarm(due).await;
-            }
+        if let Some(due) = self.due() {
+            self.ring.alarm(due).await;
         }
+        self.verdict()
+    }
+
+    /// When the answer to a request that has just come is due, unless at once.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.is_prompt() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut due = now + self.manners.delay.sample(&mut self.dice.borrow_mut());
+        if let Some(stall) = self.manners.stall {
+            due += stall.wait(due - self.start);
+        }
+        (due > now).then_some(due)
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
         let fails = self.manners.error_rate > 0.0 && self.dice.borrow_mut().f64() < self.manners.error_rate;
         if fails { Verdict::Fail } else { Verdict::Answer }
     }
@@ -131,8 +142,6 @@ impl Behaviour {
         }
     }
 }
-
-static FILLER: [u8; BUFFER_BYTES] = [b'x'; BUFFER_BYTES];
 
 #[cfg(test)]
 mod tests {

@@ -3,12 +3,14 @@
 //!
 //!     core 0: listener --accept--> connection: request --delay, stall--> answer, or an error as often as asked for
 //!     core N: the same port (SO_REUSEPORT)
+//!     UDP:    a socket a core, on which each datagram is answered by itself
 //!
 //! As fast as we know how to make it where no delay is asked for: it must not be what limits a benchmark.
 
 mod behaviour;
 mod http;
 mod tcp;
+mod udp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -54,8 +56,8 @@ pub enum Protocol {
     },
     /// A datagram for each, which repeats its first eight bytes.
     Udp {
-        /// Bytes of an answer.
-        response_bytes: u64,
+        /// Bytes of an answer: `UDP_NUMBER_BYTES` to `DATAGRAM_BYTES_MAX`.
+        response_bytes: usize,
     },
 }
 
@@ -65,9 +67,8 @@ pub enum Protocol {
 /// The address cannot be bound, or a thread not be started.
 pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let cores = service.cores.clone();
-    let address = free(service.listen)?;
-    // Steering needs to know the cores; without it the kernel's hash spreads connections.
-    let (sockets, _) = options::listen(address, if cores.is_empty() { &[0] } else { &cores })?;
+    let sockets = listen(service)?;
+    let address = options::local_address(&sockets[0])?;
     let service = Arc::new(service.clone());
     let mut threads = Vec::new();
     for (index, socket) in sockets.into_iter().enumerate() {
@@ -86,11 +87,24 @@ pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io
     ended.collect()
 }
 
+/// A socket a core.
+fn listen(service: &Service) -> io::Result<Vec<OwnedFd>> {
+    let cores = if service.cores.is_empty() { &[0][..] } else { &service.cores };
+    match service.protocol {
+        // Steering needs to know the cores; without it the kernel's hash spreads connections.
+        Protocol::Tcp { .. } | Protocol::Http { .. } => {
+            options::listen(free(service.listen, Type::STREAM)?, cores).map(|(sockets, _)| sockets)
+        }
+        Protocol::Udp { .. } => udp::listen(free(service.listen, Type::DGRAM)?, cores.len()),
+    }
+}
+
 /// The address, with a port where none is given, if nobody has it. Our sockets share it (`SO_REUSEPORT`), one a core: without
 /// a port each would take another, and two servers of one user would share their clients without a word.
-fn free(address: SocketAddr) -> io::Result<SocketAddr> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
+fn free(address: SocketAddr, kind: Type) -> io::Result<SocketAddr> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    // Of TCP connections that have ended; in UDP it would share the port as well.
+    socket.set_reuse_address(kind == Type::STREAM)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -100,38 +114,46 @@ fn free(address: SocketAddr) -> io::Result<SocketAddr> {
 
 async fn serve(ring: Ring, socket: OwnedFd, service: &Service, index: usize, stop: &Stop) {
     let behaviour = Rc::new(Behaviour::new(&ring, &service.manners, index as u64));
-    let protocol = service.protocol;
-    let accepting = ring.clone();
-    ring.spawn(async move {
-        let listener = TcpListener::new(&accepting, socket);
-        loop {
-            match listener.accept().await {
-                Ok(socket) => {
-                    let stream = TcpStream::new(&accepting, socket);
-                    accepting.spawn(connection(stream, protocol, Rc::clone(&behaviour)));
-                }
-                // No descriptor left, say: the backlog keeps the others until there is.
-                Err(_) => accepting.sleep(ACCEPT_AGAIN).await,
-            }
+    match service.protocol {
+        Protocol::Tcp { request_bytes, response_bytes } => {
+            let exchange = async move |stream: &TcpStream, behaviour: &Behaviour| {
+                tcp::serve(stream, behaviour, request_bytes, response_bytes).await
+            };
+            ring.spawn(accept(ring.clone(), socket, behaviour, exchange));
         }
-    });
+        Protocol::Http { body_bytes } => {
+            let exchange =
+                async move |stream: &TcpStream, behaviour: &Behaviour| http::serve(stream, behaviour, body_bytes).await;
+            ring.spawn(accept(ring.clone(), socket, behaviour, exchange));
+        }
+        Protocol::Udp { response_bytes } => ring.spawn(udp::serve(ring.clone(), socket, behaviour, response_bytes)),
+    }
     while !stop.is_stopped() {
         ring.sleep(STOP_PERIOD).await;
     }
 }
 
-/// Until the client has enough. How its connection ends is the client's business.
-async fn connection(stream: TcpStream, protocol: Protocol, behaviour: Rc<Behaviour>) {
-    let result = match protocol {
-        Protocol::Tcp { request_bytes, response_bytes } => {
-            tcp::serve(&stream, &behaviour, request_bytes, response_bytes).await
+/// For ever: `exchange` on each connection.
+async fn accept<F>(ring: Ring, socket: OwnedFd, behaviour: Rc<Behaviour>, exchange: F)
+where
+    F: AsyncFn(&TcpStream, &Behaviour) -> io::Result<()> + Copy + 'static,
+{
+    let listener = TcpListener::new(&ring, socket);
+    loop {
+        match listener.accept().await {
+            Ok(socket) => {
+                let (stream, behaviour) = (TcpStream::new(&ring, socket), Rc::clone(&behaviour));
+                ring.spawn(async move {
+                    // How its connection ends is the client's business.
+                    match exchange(&stream, &behaviour).await {
+                        Ok(()) => drop(stream.shutdown().await),
+                        Err(_) => stream.abort(),
+                    }
+                });
+            }
+            // No descriptor left, say: the backlog keeps the others until there is.
+            Err(_) => ring.sleep(ACCEPT_AGAIN).await,
         }
-        Protocol::Http { body_bytes } => http::serve(&stream, &behaviour, body_bytes).await,
-        Protocol::Udp { .. } => Ok(()),
-    };
-    match result {
-        Ok(()) => drop(stream.shutdown().await),
-        Err(_) => stream.abort(),
     }
 }
 

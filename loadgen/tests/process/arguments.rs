@@ -26,6 +26,7 @@ fn a_command_line_that_makes_no_sense_is_refused_with_a_hint() {
         ("tcp 127.0.0.1", "HOST:PORT"),
         ("serve http --delay 5", "90%:1ms"),
         ("serve http --error-rate 5", "such as 1%"),
+        ("serve udp --response-size 7", "8 to"),
         ("serve http --stall 2s --stall-every 1s", "shorter than --stall-every"),
         ("compare only-one.json", "B.json"),
         ("frobnicate", "--help"),
@@ -111,6 +112,9 @@ fn a_server_on_two_cores_takes_one_free_port_for_both() {
 
 #[test]
 fn a_server_whose_port_is_taken_says_how_to_take_another() {
-    let first = Server::start("http");
-    run(&format!("serve http --listen {}", first.address)).complains(1, &[&first.address.to_string(), "--listen"]);
+    for protocol in ["http", "tcp", "udp"] {
+        let first = Server::start(protocol);
+        let ran = run(&format!("serve {protocol} --listen {}", first.address));
+        ran.complains(1, &[&first.address.to_string(), "--listen"]);
+    }
 }

@@ -31,9 +31,7 @@ const SENT: Stroke = Stroke { colour: canvas::ORANGE, width: 10, dashed: true };
 /// # Errors
 /// A histogram does not decode.
 pub fn svg(results: &Results) -> Result<String, OutputError> {
-    let sentences = [facts::ending(results), facts::shortfall(results), facts::failures(results)];
-    let notes: Vec<String> =
-        sentences.into_iter().flatten().flat_map(|note| canvas::wrapped(&note, NOTE, LINE)).collect();
+    let notes: Vec<String> = facts::notes(results).flat_map(|note| canvas::wrapped(&note, NOTE, LINE)).collect();
     let note_count = u32::try_from(notes.len()).unwrap_or(0);
     figure(results, HEAD_HEIGHT + NOTE_HEIGHT * note_count, |area| head(area, results, &notes))
 }
