@@ -273,7 +273,7 @@ fn sizes_that_udp_does_not_have_are_refused() {
     for size in ["0", "7", "20000"] {
         let output =
             command(&format!("serve udp --listen 127.0.0.1:0 --response-size {size}")).output().expect("it runs");
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains("--response-size"), "{output:?}");
     }
 }
