@@ -93,7 +93,7 @@ pub enum End {
     Interrupted,
     /// The target stopped answering: what was measured until then.
     TargetDown {
-        /// Seconds from the start of the run.
+        /// Its last answer, in seconds from the start of the run; 0 if there was none.
         at_s: f64,
         /// The last error.
         error: String,
@@ -236,6 +236,6 @@ impl Results {
     /// Requests that got no good answer, or were never sent.
     #[must_use]
     pub fn failed(&self) -> u64 {
-        self.errors.values().sum::<u64>() + self.unsent
+        self.errors.values().fold(self.unsent, |sum, count| sum.saturating_add(*count))
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Error;
 use super::options::LoadOptions;
 use super::target::Work;
+use super::{Error, print, say, usage};
 use crate::engine::{self, Stop};
 use crate::output::progress::{self, Progress, Until};
 use crate::output::{hgrm, json, plot, text};
@@ -22,6 +22,7 @@ pub(super) fn run(work: Work, options: &LoadOptions, stop: &Stop) -> Result<(), 
     check_outputs(options)?;
     let loader = Loader { settings: settings(&work, options), plan: plan(work, options)?, options, stop };
     check_descriptors(&loader.plan)?;
+    check_sources(&loader.plan.sources)?;
     probe(&loader.plan)?;
     let results = match &options.slo {
         Some(objective) => loader.search(objective)?,
@@ -91,7 +92,7 @@ impl Loader<'_> {
 
     fn say(&self, line: &str) {
         if !self.options.quiet {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }
@@ -101,10 +102,10 @@ fn plan(work: Work, options: &LoadOptions) -> Result<Plan, Error> {
     check_cores(&cores)?;
     let cores: Vec<Option<usize>> = if cores.is_empty() { vec![None] } else { cores.into_iter().map(Some).collect() };
     if options.connections < u32::try_from(cores.len()).unwrap_or(u32::MAX) {
-        return Err(format!("--connections {}: each of {} cores needs one", options.connections, cores.len()).into());
+        return Err(usage(format!("--connections {}: each of {} cores needs one", options.connections, cores.len())));
     }
     if let Some(source) = options.source.iter().find(|source| source.is_ipv6() != work.target.is_ipv6()) {
-        return Err(format!("--source {source}: {} is of another family", work.target).into());
+        return Err(usage(format!("--source {source}: {} is of another family", work.target)));
     }
     let pacing = match options.rate {
         Some(rate) => Pacing::Open { rate, arrivals: options.arrivals },
@@ -151,7 +152,16 @@ fn settings(work: &Work, options: &LoadOptions) -> Settings {
     }
 }
 
+/// The report even if a file cannot be written, and the other way round.
 fn write(results: &Results, options: &LoadOptions) -> Result<(), Error> {
+    let written = write_files(results, options);
+    if !options.quiet {
+        print(&text::text(results))?;
+    }
+    written
+}
+
+fn write_files(results: &Results, options: &LoadOptions) -> Result<(), Error> {
     if let Some(path) = &options.json {
         json::write(path, results)?;
     }
@@ -160,9 +170,6 @@ fn write(results: &Results, options: &LoadOptions) -> Result<(), Error> {
     }
     if let Some(path) = &options.plot {
         plot::write(path, results)?;
-    }
-    if !options.quiet {
-        print!("{}", text::text(results));
     }
     Ok(())
 }
@@ -173,10 +180,9 @@ fn judge(results: &Results) -> Result<(), Error> {
         End::Interrupted => Err("interrupted: the results are of what ran until then".into()),
         End::TargetDown { at_s, error } => {
             let target = &results.settings.target;
-            Err(format!(
-                "{target} stopped answering after {at_s:.1} s ({error}); the results are of what ran until then"
-            )
-            .into())
+            let what =
+                if *at_s > 0.0 { format!("stopped answering after {at_s:.1} s") } else { "never answered".into() };
+            Err(format!("{target} {what} ({error}); the results are of what ran until then").into())
         }
         End::Complete if results.requests == 0 => Err("no request got a good answer".into()),
         End::Complete => Ok(()),
@@ -186,7 +192,7 @@ fn judge(results: &Results) -> Result<(), Error> {
 /// What cannot be written is better known before the run than after it.
 fn check_outputs(options: &LoadOptions) -> Result<(), Error> {
     if let Some(path) = &options.plot {
-        plot::Kind::of(path)?;
+        plot::Kind::of(path).map_err(|error| usage(error.to_string()))?;
     }
     for path in [&options.json, &options.hgrm, &options.plot].into_iter().flatten() {
         check_writable(path)?;
@@ -196,7 +202,11 @@ fn check_outputs(options: &LoadOptions) -> Result<(), Error> {
 
 fn check_writable(path: &Path) -> Result<(), Error> {
     let existed = path.exists();
-    OpenOptions::new().append(true).create(true).open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| format!("{}: cannot be written: {error}", path.display()))?;
     if !existed {
         // It comes back with the results; left empty it would look like some.
         let _ = std::fs::remove_file(path);
@@ -224,6 +234,14 @@ fn check_descriptors(plan: &Plan) -> Result<(), Error> {
         return Err(
             format!("--connections {connections}: this process may have {most}; raise the limit: ulimit -n").into()
         );
+    }
+    Ok(())
+}
+
+/// An address that is not this host's would look like a target that cannot be reached.
+fn check_sources(sources: &[IpAddr]) -> Result<(), Error> {
+    for source in sources {
+        UdpSocket::bind((*source, 0)).map_err(|error| format!("--source {source}: {error}; ip address lists ours"))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod options;
 mod serve;
 mod target;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -58,7 +59,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let stop = Stop::default();
     if let Err(error) = watch_signals(&stop) {
-        eprintln!("weir-loadgen: signals: {error}; ctrl-c will lose the results");
+        say(&format!("weir-loadgen: signals: {error}; ctrl-c will lose the results"));
     }
     let result = match arguments.command {
         Command::Http { http, load } => target::http(&http, &load).and_then(|work| load::run(work, &load, &stop)),
@@ -70,8 +71,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("weir-loadgen: {error}");
-            if stop.is_stopped() { ExitCode::from(AFTER_SIGNAL) } else { ExitCode::FAILURE }
+            say(&format!("weir-loadgen: {error}"));
+            match error {
+                _ if stop.is_stopped() => ExitCode::from(AFTER_SIGNAL),
+                _ if error.is::<Usage>() => ExitCode::from(OF_USAGE),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -90,6 +95,31 @@ fn watch_signals(stop: &Stop) -> Result<(), ctrlc::Error> {
 /// What went wrong, and how to mend it.
 type Error = Box<dyn std::error::Error>;
 
+/// The command line makes no sense, on whatever host.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn usage(message: String) -> Error {
+    Box::new(Usage(message))
+}
+
+/// Results. A reader that has seen enough, as `head` has, is no error; a disk that is full is one.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {error}").into()),
+        _ => Ok(()),
+    }
+}
+
+/// Everything else. There may be nobody to hear it.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// As clap says it.
+const OF_USAGE: u8 = 2;
 /// 128 and SIGINT, as shells say it.
 const AFTER_SIGNAL: u8 = 130;
 

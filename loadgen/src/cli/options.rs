@@ -34,7 +34,7 @@ pub(super) struct LoadOptions {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = time)]
     pub(super) warm_up: Duration,
     /// Measure for so long.
-    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    #[arg(short, long, value_name = "TIME", default_value = "10s", value_parser = positive_time)]
     pub(super) duration: Duration,
     /// Measure so many requests instead.
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]

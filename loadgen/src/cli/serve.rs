@@ -2,15 +2,15 @@
 
 use weir::ring::DATAGRAM_BYTES_MAX;
 
-use super::Error;
 use super::options::{ServeOptions, ServeProtocol};
+use super::{Error, print, usage};
 use crate::engine::Stop;
 use crate::serve::{self, Manners, Protocol, Service, Stall};
 use crate::workload::UDP_NUMBER_BYTES;
 
 pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
     if options.stall.is_some_and(|length| length >= options.stall_every) {
-        return Err("--stall must be shorter than --stall-every: nothing would ever be answered".into());
+        return Err(usage("--stall must be shorter than --stall-every: nothing would ever be answered".to_owned()));
     }
     let service = Service {
         listen: options.listen,
@@ -31,7 +31,7 @@ pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
     };
     super::load::check_cores(&service.cores)?;
     weir::ring::check::raise_limits()?;
-    serve::run(&service, stop, |address| println!("listening on {address}"))
+    serve::run(&service, stop, |address| drop(print(&format!("listening on {address}\n"))))
         .map_err(|error| format!("{}: {error}; --listen ADDRESS:PORT takes another one", options.listen).into())
 }
 
@@ -39,6 +39,6 @@ pub(super) fn run(options: &ServeOptions, stop: &Stop) -> Result<(), Error> {
 fn udp_bytes(size: u64) -> Result<usize, Error> {
     let in_range = usize::try_from(size).ok().filter(|size| (UDP_NUMBER_BYTES..=DATAGRAM_BYTES_MAX).contains(size));
     in_range.ok_or_else(|| {
-        format!("--response-size {size}: an answer in udp has {UDP_NUMBER_BYTES} to {DATAGRAM_BYTES_MAX} bytes").into()
+        usage(format!("--response-size {size}: an answer in udp has {UDP_NUMBER_BYTES} to {DATAGRAM_BYTES_MAX} bytes"))
     })
 }

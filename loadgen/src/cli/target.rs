@@ -4,8 +4,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 
 use http::Uri;
 
-use super::Error;
 use super::options::{HttpOptions, LoadOptions, TcpOptions, UdpOptions};
+use super::{Error, usage};
 use crate::http::Template;
 use crate::workload::Workload;
 
@@ -25,7 +25,7 @@ pub(super) fn tcp(options: &TcpOptions) -> Result<Work, Error> {
 
 pub(super) fn udp(options: &UdpOptions, load: &LoadOptions) -> Result<Work, Error> {
     if load.connection_per_request {
-        return Err("--connection-per-request: UDP has no connections".into());
+        return Err(usage("--connection-per-request: UDP has no connections".to_owned()));
     }
     let workload = Workload::Udp {
         request_bytes: usize::from(options.request_size),
@@ -41,7 +41,8 @@ pub(super) fn http(options: &HttpOptions, load: &LoadOptions) -> Result<Work, Er
         (None, None) => resolve(&urls[0].address)?,
         (None, Some(other)) => {
             let (one, other) = (&urls[0].address, &other.address);
-            return Err(format!("the URLs name {one} and {other}; --connect-to HOST:PORT says where to connect").into());
+            let message = format!("the URLs name {one} and {other}; --connect-to HOST:PORT says where to connect");
+            return Err(usage(message));
         }
     };
     let template = template(options, load)?;
@@ -56,7 +57,7 @@ pub(super) fn http(options: &HttpOptions, load: &LoadOptions) -> Result<Work, Er
 
 fn template(options: &HttpOptions, load: &LoadOptions) -> Result<Template, Error> {
     let method = http::Method::from_bytes(options.method.as_bytes())
-        .map_err(|_| format!("--method {:?}: not a method, such as GET or POST", options.method))?;
+        .map_err(|_| usage(format!("--method {:?}: not a method, such as GET or POST", options.method)))?;
     let headers = options.headers.iter().map(|header| read_header(header)).collect::<Result<Vec<_>, _>>()?;
     let body = match (&options.body, &options.body_file) {
         (Some(text), _) => text.clone().into_bytes(),
@@ -69,7 +70,7 @@ fn template(options: &HttpOptions, load: &LoadOptions) -> Result<Template, Error
 }
 
 fn read_header(text: &str) -> Result<(String, String), Error> {
-    let bad = || format!("--header {text:?}: expected 'Name: value'");
+    let bad = || usage(format!("--header {text:?}: expected 'Name: value'"));
     let (name, value) = text.split_once(':').ok_or_else(bad)?;
     let name = http::HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| bad())?;
     let value = http::HeaderValue::from_str(value.trim()).map_err(|_| bad())?;
@@ -92,19 +93,20 @@ struct Url {
 impl Url {
     fn parse(text: &str) -> Result<Self, Error> {
         let (weight, url) = match text.split_once('@').and_then(|(weight, url)| Some((weight.parse().ok()?, url))) {
-            Some((0, _)) => return Err(format!("{text:?}: a weight of 0 is never drawn; leave the URL out").into()),
+            Some((0, _)) => return Err(usage(format!("{text:?}: a weight of 0 is never drawn; leave the URL out"))),
             Some(weighted) => weighted,
             None => (1, text),
         };
-        let uri: Uri = url.parse().map_err(|error| format!("{url:?}: {error}; expected http://host/path"))?;
+        let bad = |why: &dyn std::fmt::Display| usage(format!("{url:?}: {why}"));
+        let uri: Uri = url.parse().map_err(|error| bad(&format!("{error}; {EXPECTED}")))?;
         match uri.scheme_str() {
             Some("http") => {}
-            Some("https") => return Err(format!("{url:?}: https is not spoken yet; use http").into()),
-            _ => return Err(format!("{url:?}: expected http://host/path").into()),
+            Some("https") => return Err(bad(&"https is not spoken yet; use http")),
+            _ => return Err(bad(&EXPECTED)),
         }
-        let authority = uri.authority().ok_or_else(|| format!("{url:?}: expected http://host/path"))?;
+        let authority = uri.authority().ok_or_else(|| bad(&EXPECTED))?;
         if authority.as_str().contains('@') {
-            return Err(format!("{url:?}: no user in a URL; send --header 'Authorization: ...' instead").into());
+            return Err(bad(&"no user in a URL; send --header 'Authorization: ...' instead"));
         }
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
         let target = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -116,9 +118,14 @@ impl Url {
 
 /// The first address of `HOST:PORT`.
 pub(super) fn resolve(text: &str) -> Result<SocketAddr, Error> {
-    let mut addresses = text.to_socket_addrs().map_err(|error| format!("{text:?}: {error}; expected HOST:PORT"))?;
+    let mut addresses = text.to_socket_addrs().map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => usage(format!("{text:?}: {error}; expected HOST:PORT")),
+        _ => format!("{text:?}: {error}").into(),
+    })?;
     addresses.next().ok_or_else(|| format!("{text:?}: the name has no address").into())
 }
+
+const EXPECTED: &str = "expected http://host/path";
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,11 @@
 //! One client's life: connect, exchange, connect again when that ends, until nothing more is due. In UDP it opens a socket instead.
 //!
-//!     (a request of its own, if each gets a connection) --> connect --ok--> exchange --closed, failed--.
-//!          ^                                                  `--error--> wait, longer each time       |
-//!          `-------------------------------------------------------------------------------------------'
+//!     (a request of its own, if each gets a connection) --> connect --ok--> exchange --closed, or failed after answers--.
+//!          ^                                                  `--error--> wait <--failed without-'                      |
+//!          |                             longer each time, until an answer comes |                                      |
+//!          `---------------------------------------------------------------------^--------------------------------------'
 //!
+//! A target that fails now and then is loaded on as it is: only one that does not answer at all is spared connections.
 //! Before: core.rs. Next: exchange.rs, or datagrams.rs.
 
 use std::cell::{Cell, RefCell};
@@ -35,7 +37,7 @@ pub(super) struct Client {
     pub(super) oldest: Cell<Option<Instant>>,
     /// That one waits too long.
     pub(super) expired: Cell<bool>,
-    /// Its last attempt failed.
+    /// It had no answer since its last failure.
     pub(super) failing: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -86,13 +88,14 @@ pub(super) async fn run(core: &Rc<Core>, client: &Rc<Client>, begin: Instant) {
             Ended::Over => return,
             Ended::Connect => wait = RETRY_FIRST,
             Ended::Failed(kind, message) => {
-                if !client.failing.get() {
-                    // It has had an answer since the last failure.
+                let was_failing = client.failing.get();
+                core.note_trouble(client, kind, &message);
+                if was_failing {
+                    pause(core, client, wait).await;
+                    wait = (wait * 2).min(RETRY_MOST);
+                } else {
                     wait = RETRY_FIRST;
                 }
-                core.note_trouble(client, kind, &message);
-                pause(core, client, wait).await;
-                wait = (wait * 2).min(RETRY_MOST);
             }
         }
         if let (Some(_), Pacing::Closed { think }) = (only, &core.plan.pacing)
@@ -151,6 +154,6 @@ async fn connect(core: &Core, only: Option<Times>) -> Result<TcpStream, Ended> {
     }
 }
 
-/// A client that fails tries again after this, then after twice as long, and so on.
+/// A client that fails again without an answer waits so long, then twice as long, and so on.
 const RETRY_FIRST: Duration = Duration::from_millis(10);
 const RETRY_MOST: Duration = Duration::from_secs(1);

@@ -161,11 +161,13 @@ struct Watchdog<'run> {
     clients: &'run [Rc<Client>],
     intervals: u32,
     was_down: bool,
+    /// As of the last look.
+    last_answer: Instant,
 }
 
 impl<'run> Watchdog<'run> {
     fn new(core: &'run Core, setup: &'run Setup, clients: &'run [Rc<Client>]) -> Self {
-        Watchdog { core, setup, clients, intervals: 0, was_down: false }
+        Watchdog { core, setup, clients, intervals: 0, was_down: false, last_answer: setup.start }
     }
 
     async fn run(mut self) {
@@ -175,13 +177,13 @@ impl<'run> Watchdog<'run> {
             self.core.ring.alarm(Instant::now() + period).await;
             let now = Instant::now();
             self.report_intervals(now);
-            self.report_down();
+            self.report_down(now);
             if self.setup.stops.iter().any(Stop::is_stopped) {
                 break;
             }
             self.expire(now);
             if self.core.pacer.is_closed(now) {
-                self.core.pacer.close();
+                self.core.pacer.close(now);
                 self.clients.iter().for_each(|client| client.wake(&self.core.ring));
             }
             if self.core.running.get() == 0 {
@@ -221,9 +223,14 @@ impl<'run> Watchdog<'run> {
         let _ = self.setup.reports.send((self.setup.index, Report::Interval(Box::new(interval))));
     }
 
-    fn report_down(&mut self) {
-        let is_down = self.clients.iter().all(|client| client.failing.get());
-        if is_down != self.was_down {
+    /// Down is a target that nobody has an answer of: neither on his last connection, nor, for somebody may be between two
+    /// that end after some answers each, since the last look. When the load has ended it does not go down any more: those
+    /// whose last request timed out are the last ones here.
+    fn report_down(&mut self, now: Instant) {
+        let last_answer = self.core.last_answer.get();
+        let is_silent = std::mem::replace(&mut self.last_answer, last_answer) == last_answer;
+        let is_down = is_silent && self.clients.iter().all(|client| client.failing.get());
+        if is_down != self.was_down && !(is_down && self.core.pacer.is_closed(now)) {
             self.was_down = is_down;
             let error = is_down.then(|| self.core.last_error.borrow().clone());
             let _ = self.setup.reports.send((self.setup.index, Report::Down(error)));

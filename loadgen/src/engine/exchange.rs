@@ -18,6 +18,7 @@ use weir::ring::{Buf, Stream};
 use super::client::Client;
 use super::core::Core;
 use super::next::Next;
+use crate::http;
 use crate::record::{ErrorKind, Times};
 use crate::workload::{Answer, Reader};
 
@@ -75,7 +76,8 @@ impl<S: Stream> Exchange<'_, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ended> {
         self.client.remember(context);
         if self.client.expired.replace(false) {
-            return Poll::Ready(self.fail(ErrorKind::Timeout, String::new()));
+            let timeout = humantime::format_duration(self.core.plan.timeout);
+            return Poll::Ready(self.fail(ErrorKind::Timeout, format!("no whole answer within {timeout}")));
         }
         loop {
             if let Err(error) = self.send(context) {
@@ -131,12 +133,13 @@ impl<S: Stream> Exchange<'_, S> {
     }
 
     /// Takes bytes of answers. Some when the connection is not to be used any more.
-    fn receive(&mut self, mut bytes: &[u8]) -> Option<Ended> {
+    fn receive(&mut self, buf: &[u8]) -> Option<Ended> {
+        let mut bytes = buf;
         let now = self.core.ring.now();
         self.core.recorder.borrow_mut().received(now, bytes.len());
         while !bytes.is_empty() {
             let Some(first) = self.outstanding.front() else {
-                return Some(self.fail(ErrorKind::BadAnswer, "bytes that nobody asked for".to_owned()));
+                return Some(self.unasked(bytes, bytes.len() < buf.len(), now));
             };
             match self.reader.feed(&self.core.plan.workload, first.index, bytes) {
                 Err(bad) => return Some(self.fail(ErrorKind::BadAnswer, bad.0)),
@@ -150,6 +153,17 @@ impl<S: Stream> Exchange<'_, S> {
             }
         }
         None
+    }
+
+    /// Bytes that nobody asked for. On their own they may be a target's word before it closes an idle connection (408); right
+    /// behind an answer they say that it was longer than its framing.
+    #[cold]
+    fn unasked(&mut self, bytes: &[u8], is_behind_answer: bool, now: Instant) -> Ended {
+        let message = format!("bytes that nobody asked for: {}", http::escaped(bytes));
+        if is_behind_answer {
+            self.core.fail(now, ErrorKind::BadAnswer, &message);
+        }
+        self.fail(ErrorKind::BadAnswer, message)
     }
 
     /// Records the answer to the oldest request. False when the connection ends with it.

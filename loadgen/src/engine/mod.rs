@@ -116,7 +116,7 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
     for (core, report) in inbox {
         match report {
             Report::Interval(interval) => series.add(*interval, &mut watch),
-            Report::Down(error) => down.set(core, error, start),
+            Report::Down(error) => down.set(core, error),
         }
         if down.lasts(GIVE_UP_AFTER) {
             give_up.stop();
@@ -127,7 +127,8 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
         let result = core.join().map_err(|error| Failure::Executor(std::io::Error::other(error.to_string())))?;
         finished.push(result.map_err(Failure::Ring)?);
     }
-    let end = down.end().unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
+    let down = down.end(start, &finished, plan.length());
+    let end = down.unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
     let measured = measured(plan, start, &finished, &end);
     let tally = record::sum(finished.into_iter().map(|finished| finished.tally), plan.is_open_loop());
     Ok(Outcome { tally, measured, end, series: series.finish(&mut watch) })
@@ -150,7 +151,7 @@ fn measured(plan: &Plan, start: Instant, finished: &[Finished], end: &End) -> Du
 /// Which cores have lost the target, and since when all have.
 struct Down {
     errors: Vec<Option<String>>,
-    since: Option<(Instant, f64)>,
+    since: Option<Instant>,
 }
 
 impl Down {
@@ -158,22 +159,26 @@ impl Down {
         Down { errors: vec![None; cores], since: None }
     }
 
-    fn set(&mut self, core: usize, error: Option<String>, start: Instant) {
+    fn set(&mut self, core: usize, error: Option<String>) {
         self.errors[core] = error;
         if self.errors.iter().any(Option::is_none) {
             self.since = None;
-        } else if self.since.is_none() {
-            let now = Instant::now();
-            self.since = Some((now, now.saturating_duration_since(start).as_secs_f64()));
+        } else {
+            self.since.get_or_insert_with(Instant::now);
         }
     }
 
     fn lasts(&self, time: Duration) -> bool {
-        self.since.is_some_and(|(since, _)| since.elapsed() >= time)
+        self.since.is_some_and(|since| since.elapsed() >= time)
     }
 
-    fn end(self) -> Option<End> {
-        let (_, at_s) = self.since?;
+    /// How the run ended, if without the target.
+    fn end(self, start: Instant, finished: &[Finished], length: Option<Duration>) -> Option<End> {
+        let ended = finished.iter().map(|finished| finished.ended).max()?;
+        let load_ended = length.map_or(ended, |length| ended.min(start + length));
+        let _ = self.since.filter(|since| load_ended.saturating_duration_since(*since) >= DOWN_AT_END)?;
+        let last_answer = finished.iter().map(|finished| finished.last_answer).max()?;
+        let at_s = last_answer.saturating_duration_since(start).as_secs_f64();
         let error = self.errors.into_iter().flatten().next().unwrap_or_default();
         Some(End::TargetDown { at_s, error })
     }
@@ -183,3 +188,5 @@ impl Down {
 const START_AFTER: Duration = Duration::from_millis(20);
 /// A target that has answered nobody for so long will not come back within the run.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
+/// Lost for less than this as the load ends, it may have been chance.
+const DOWN_AT_END: Duration = Duration::from_millis(500);

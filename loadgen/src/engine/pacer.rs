@@ -65,9 +65,12 @@ impl Pacer {
         }
     }
 
-    /// Nothing more is to be sent. Who waits must be woken by the caller.
-    pub(super) fn close(&self) {
-        self.closed.set(true);
+    /// Nothing more is to be sent but what is due and has a client that is free, if we were late to look. Who waits must be
+    /// woken by the caller.
+    pub(super) fn close(&self, now: Instant) {
+        if !self.closed.replace(true) {
+            self.hand_out(now);
+        }
         self.unpark();
     }
 
@@ -78,12 +81,14 @@ impl Pacer {
 
     /// Asked by a client that could send at `now`.
     pub(super) fn turn(&self, client: &Rc<Client>, now: Instant) -> Turn {
-        if self.is_closed(now) {
+        // What was handed out is sent even if the end has come since: it was due before, and somebody was free for it.
+        let assigned = client.assigned.take().filter(|_| self.remaining.get() != Some(0));
+        if assigned.is_none() && self.is_closed(now) {
             return Turn::Never;
         }
         let due = match self.schedule.borrow_mut().as_mut() {
             None => now,
-            Some(schedule) => match client.assigned.take().or_else(|| schedule.take(now)) {
+            Some(schedule) => match assigned.or_else(|| schedule.take(now)) {
                 Some(due) => due,
                 None if schedule.peek().is_none() => return Turn::Never,
                 None => {

@@ -229,7 +229,7 @@ impl Framing {
 }
 
 /// What came, as it may be shown.
-pub(super) fn escaped(bytes: &[u8]) -> String {
+pub(crate) fn escaped(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
     let dots = if shown.len() < bytes.len() { "..." } else { "" };
     format!("\"{}\"{dots}", shown.escape_ascii())

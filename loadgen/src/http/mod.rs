@@ -4,6 +4,7 @@ mod message;
 mod request;
 mod response;
 
+pub(crate) use message::escaped;
 pub use message::{BadMessage, MessageReader};
 pub use request::{Asked, Request, Template, pick};
 pub use response::Answered;

@@ -18,8 +18,8 @@ const QUANTILES: [(&str, f64); 7] =
 const INTERVALS_MIN: usize = 4;
 /// Lengths that differ by more are not the same work.
 const LENGTH_RATIO_MAX: f64 = 1.1;
-/// Options that say where results go, not what is done. Each takes a value.
-const OUTPUT_OPTIONS: [&str; 3] = ["--json", "--hgrm", "--plot"];
+/// Options that say where results go, not what is done, and those that the settings tell. Each takes a value.
+const TOLD_OPTIONS: [&str; 7] = ["--json", "--hgrm", "--plot", "--rate", "-r", "--connections", "-c"];
 /// Longest name of a run in a column's head.
 const NAME_CHARS_MAX: usize = 40;
 
@@ -235,11 +235,9 @@ fn work_words(results: &Results) -> Vec<String> {
     let mut out = Vec::new();
     let mut words = settings.command.split_whitespace();
     while let Some(word) = words.next() {
-        if OUTPUT_OPTIONS.contains(&word) {
+        if TOLD_OPTIONS.contains(&word) {
             words.next();
-        } else if !OUTPUT_OPTIONS
-            .iter()
-            .any(|option| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
+        } else if !TOLD_OPTIONS.iter().any(|option| word.strip_prefix(option).is_some_and(|rest| rest.starts_with('=')))
             && !told.iter().any(|known| known == word)
         {
             out.push(word.to_owned());

@@ -62,20 +62,40 @@ pub(super) fn ending(results: &Results) -> Option<String> {
             Some(format!("Interrupted: these are the {} measured until then.", units::seconds(results.seconds)))
         }
         End::TargetDown { at_s, error } => Some(format!(
-            "The target stopped answering {} into the run ({}): these are the {} measured until then.",
-            units::seconds(*at_s),
+            "The target {} ({}) and was given up: these are the {} measured until then.",
+            lost(*at_s),
             units::printable(error, NAME_CHARS_MAX),
             units::seconds(results.seconds),
         )),
     }
 }
 
-/// That an open loop did not do what it was asked, if so.
+fn lost(at_s: f64) -> String {
+    if at_s > 0.0 {
+        format!("stopped answering {} into the run", units::seconds(at_s))
+    } else {
+        "never answered".to_owned()
+    }
+}
+
+/// What a search found, if this is its best trial.
+pub(super) fn searched(results: &Results) -> Option<String> {
+    let search = results.search.as_ref()?;
+    Some(format!(
+        "The highest rate that holds {}: {} requests/s, by {} trials. This is the last one that held it.",
+        units::printable(&search.objective, NAME_CHARS_MAX),
+        units::rate(search.rate),
+        units::count(search.trials.len() as u64),
+    ))
+}
+
+/// That an open loop did not do what it was asked, if so. Where nothing failed, everything that was due was answered: fewer
+/// than the rate says are the chance of Poisson arrivals, or the fraction of one in a short run.
 pub(super) fn shortfall(results: &Results) -> Option<String> {
     let asked = results.settings.rate?;
     let carrier = carrier(&results.settings);
     let missing_percent = (1.0 - results.rate / asked) * 100.0;
-    let fell_short = asked > 0.0 && missing_percent > SHORTFALL_PERCENT;
+    let fell_short = asked > 0.0 && missing_percent > SHORTFALL_PERCENT && results.failed() > 0;
     let mut sentences = Vec::new();
     if fell_short {
         sentences.push(format!(

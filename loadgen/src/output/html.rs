@@ -38,6 +38,9 @@ pub(super) fn page(results: &Results) -> Result<String, OutputError> {
         units::seconds(results.seconds),
         facts::begun(results)
     );
+    if let Some(found) = facts::searched(results) {
+        let _ = writeln!(body, "<p>{}</p>", escaped(&found));
+    }
     for note in facts::notes(results) {
         let _ = writeln!(body, "<p class=\"note\">{}</p>", escaped(&note));
     }

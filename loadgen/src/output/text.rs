@@ -28,7 +28,8 @@ fn head(results: &Results) -> String {
 }
 
 fn attention(results: &Results) -> String {
-    let sentences = [facts::ending(results), facts::shortfall(results), facts::dropped_here(results)];
+    let sentences =
+        [facts::searched(results), facts::ending(results), facts::shortfall(results), facts::dropped_here(results)];
     sentences.into_iter().flatten().map(|sentence| sentence + "\n").collect()
 }
 
@@ -115,6 +116,7 @@ mod tests {
     use crate::output::samples;
     use crate::record::ErrorKind;
     use crate::results::End;
+    use crate::search::{Searched, Trial};
     use proptest::prelude::*;
 
     #[test]
@@ -134,8 +136,12 @@ mod tests {
     fn a_shortfall_beyond_a_percent_is_said_in_words() {
         let mut results = samples::open_loop();
         results.rate = 3_961.0;
+        results.unsent = 1;
         assert!(!text(&results).contains("fell short"));
         results.rate = 3_959.0;
+        results.unsent = 0;
+        assert!(!text(&results).contains("fell short"), "by chance: nothing failed");
+        results.unsent = 1;
         let report = text(&results);
         assert!(report.contains("3,959 of 4,000 requests/s got a good answer, 1.02 % less."), "{report}");
         results.unsent = 6_030;
@@ -176,8 +182,19 @@ mod tests {
         let mut results = samples::open_loop();
         results.end = End::TargetDown { at_s: 12.34, error: "connection refused".into() };
         assert!(text(&results).contains("The target stopped answering 12.3 s into the run (connection refused)"));
+        results.end = End::TargetDown { at_s: 0.0, error: "timed out".into() };
+        assert!(text(&results).contains("The target never answered (timed out) and was given up"));
         results.end = End::Interrupted;
         assert!(text(&results).contains("Interrupted: these are the 30.0 s measured until then."));
+    }
+
+    #[test]
+    fn what_a_search_found_comes_first() {
+        let mut results = samples::open_loop();
+        let trials = vec![Trial { rate: 4_000.0, p99_us: 900.0, broken: None }; 2];
+        results.search = Some(Searched { objective: "p99<5ms".into(), rate: 4_000.0, trials });
+        let report = text(&results);
+        assert!(report.contains("\n\nThe highest rate that holds p99<5ms: 4,000 requests/s, by 2 trials."), "{report}");
     }
 
     #[test]

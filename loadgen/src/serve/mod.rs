@@ -19,6 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use weir::ring::{Ring, Stream, TcpListener, TcpStream, executor, options};
 
 use crate::engine::Stop;
@@ -92,10 +93,23 @@ fn listen(service: &Service) -> io::Result<Vec<OwnedFd>> {
     match service.protocol {
         // Steering needs to know the cores; without it the kernel's hash spreads connections.
         Protocol::Tcp { .. } | Protocol::Http { .. } => {
-            options::listen(service.listen, cores).map(|(sockets, _)| sockets)
+            options::listen(free(service.listen, Type::STREAM)?, cores).map(|(sockets, _)| sockets)
         }
-        Protocol::Udp { .. } => udp::listen(service.listen, cores.len()),
+        Protocol::Udp { .. } => udp::listen(free(service.listen, Type::DGRAM)?, cores.len()),
     }
+}
+
+/// The address, with a port where none is given, if nobody has it. Our sockets share it (`SO_REUSEPORT`), one a core: without
+/// a port each would take another, and two servers of one user would share their clients without a word.
+fn free(address: SocketAddr, kind: Type) -> io::Result<SocketAddr> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
+    // Of TCP connections that have ended; in UDP it would share the port as well.
+    socket.set_reuse_address(kind == Type::STREAM)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 async fn serve(ring: Ring, socket: OwnedFd, service: &Service, index: usize, stop: &Stop) {

@@ -75,6 +75,16 @@ fn where_results_go_is_not_work() {
 }
 
 #[test]
+fn what_the_settings_tell_is_not_told_twice() {
+    let a = samples::open_loop();
+    let mut b = samples::open_loop();
+    b.settings.rate = Some(20_000.0);
+    b.settings.command = format!("{} -r 20k", a.settings.command.replace("-c 100", "--connections 100"));
+    let text = told(&a, &b);
+    assert!(text.contains("pace 4,000 requests/s against 20,000 requests/s."), "{text}");
+}
+
+#[test]
 fn open_and_closed_loops_are_compared_from_sending() {
     let text = told(&samples::stalled(), &samples::closed_loop());
     assert!(text.contains("Latency from sending"), "{text}");
