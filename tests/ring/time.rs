@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use weir::ring::{Elapsed, TICK};
 
-use super::{Before, Tasks, on_ring};
+use super::{ALONE, Before, Tasks, on_ring};
 
 #[test]
 fn a_sleep_is_never_early() {
@@ -99,6 +100,7 @@ fn alarms_end_in_the_order_of_their_deadlines() {
 
 #[test]
 fn an_executor_ends_with_its_work_whatever_still_waits() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let thread = weir::ring::executor::spawn("weir-test", None, |ring| async move {
         let ring = ring.expect("a ring");
         let waits = ring.clone();
