@@ -28,6 +28,12 @@ pub const BUFFERS_MAX: usize = 32 * 1024;
 const CHUNK_BUFFERS: usize = 128;
 /// Entries of the ring shared with the kernel; a power of two (`io_uring_register_buf_ring`).
 pub(super) const RING_ENTRIES: u16 = 1024;
+/// Least that the kernel has at hand: half a megabyte, which stays in a core's own cache.
+const PROVIDED_MIN: usize = 32;
+/// The kernel has what so many of the busiest turns take.
+const TURNS_PROVIDED: usize = 4;
+/// A busy turn is forgotten after so many: a tenth of a second under load, ten seconds without.
+const TURNS_REMEMBERED: u32 = 1024;
 /// Reserve buffers that keep their pages; those beyond give them back to the kernel.
 const WARM_RESERVE: usize = 512;
 const NONE: u16 = u16::MAX;
@@ -42,9 +48,14 @@ pub struct Pool {
     reserve: RefCell<Vec<u16>>,
     ring: Option<ProvidedRing>,
     buffers_max: usize,
-    /// How many buffers the kernel should have at hand; doubles when it ran out, up to the ring's size.
+    /// How many buffers the kernel should have at hand. It takes them in the order in which they were given, so that more of
+    /// them than are needed is a longer way round, and each colder when its turn comes.
     provide_target: Cell<usize>,
     provided: Cell<usize>,
+    /// Taken by the kernel since the last turn, and in the busiest of the turns that are remembered.
+    taken: Cell<usize>,
+    taken_peak: Cell<usize>,
+    turns: Cell<u32>,
     leased: Cell<usize>,
     ran_out: Cell<u64>,
 }
@@ -127,8 +138,11 @@ impl Pool {
             reserve: RefCell::default(),
             ring,
             buffers_max,
-            provide_target: Cell::new(CHUNK_BUFFERS),
+            provide_target: Cell::new(PROVIDED_MIN),
             provided: Cell::new(0),
+            taken: Cell::new(0),
+            taken_peak: Cell::new(0),
+            turns: Cell::new(0),
             leased: Cell::new(0),
             ran_out: Cell::new(0),
         }
@@ -171,9 +185,24 @@ impl Pool {
         self.provided.get() > 0
     }
 
-    /// The kernel has less than half of what it should.
-    pub(super) fn is_low(&self) -> bool {
-        self.provided.get() < self.provide_target.get() / 2
+    /// Once a turn: the kernel should have several times what it takes in a turn, as the busiest of the last turns went. To
+    /// run out costs a receive its multishot, which costs more than a cold buffer: so up at once, down slowly.
+    pub(super) fn adapt(&self) {
+        let peak = self.taken_peak.get().max(self.taken.replace(0));
+        let (wanted, target) = (TURNS_PROVIDED * peak, self.provide_target.get());
+        self.turns.set(self.turns.get() + 1);
+        let target = if self.turns.get() < TURNS_REMEMBERED {
+            self.taken_peak.set(peak);
+            target.max(wanted)
+        } else {
+            self.turns.set(0);
+            self.taken_peak.set(0);
+            wanted.max(target / 2)
+        };
+        self.provide_target.set(target.clamp(PROVIDED_MIN, usize::from(RING_ENTRIES)));
+        if self.provided.get() < target / 2 {
+            self.refill();
+        }
     }
 
     /// More than half of all buffers there may be are held.
@@ -204,6 +233,7 @@ impl Pool {
         entry.start = 0;
         entry.len = u16::try_from(len).unwrap_or(u16::MAX);
         self.provided.set(self.provided.get() - 1);
+        self.taken.set(self.taken.get() + 1);
         self.leased.set(self.leased.get() + 1);
     }
 

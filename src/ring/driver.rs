@@ -4,10 +4,11 @@
 //!     turn:  enter(submit, wait) --> reap --> timers --> yield: the woken tasks run and queue their next operations --.
 //!              ^-------------------------------------------------------------------------------------------------'
 //!
-//! One system call a turn. By the time the driver's turn comes again every task it woke has run, so it may block at once,
-//! unless a task made another one runnable (`Ring::spawn`, `Ring::note_runnable`): then it only looks. It blocks for one
-//! tick at most. glommio runs the tasks and nothing else: its rings, timers and sleep are never reached while the driver is
-//! always runnable (`shard/run.rs` says why that is wanted); deadlines are `Ring::sleep`'s.
+//! One system call a turn, and one more for every `SUBMIT_AT` operations that the tasks queue. By the time the driver's turn
+//! comes again every task it woke has run, so it may block at once, unless a task made another one runnable (`Ring::spawn`,
+//! `Ring::note_runnable`): then it only looks. It blocks for one tick at most. glommio runs the tasks and nothing else: its
+//! rings, timers and sleep are never reached while the driver is always runnable (`executor.rs` says why that is wanted);
+//! deadlines are `Ring::sleep`'s.
 //!
 //! `DEFER_TASKRUN`: the kernel's side of our operations runs inside `enter`, on this thread, never in the middle of a task.
 //! Always: `Core` is borrowed by the driver during a turn and by a poll for its own length, never across an await.
@@ -71,6 +72,8 @@ pub(super) struct Core {
     fixed: Mapping,
     fixed_len: usize,
     generation: u32,
+    /// Operations queued since the last submission.
+    queued: u32,
     counts: Counts,
 }
 
@@ -112,6 +115,9 @@ pub struct RingCounts {
 const SUBMISSIONS: u32 = 1024;
 /// Entries of the completion queue. When more complete at once the kernel keeps them aside (`IORING_FEAT_NODROP`).
 const COMPLETIONS: u32 = 8 * SUBMISSIONS;
+/// So many queued operations are submitted at once, before the turn ends: the first ones need not wait for the tasks of the
+/// others, and bytes just received leave while they are in the cache. A system call for 16 operations does not show.
+const SUBMIT_AT: u32 = 16;
 /// Completions handled in a turn before tasks get to run.
 const REAP_MAX: usize = 1024;
 const REAP_BATCH: usize = 64;
@@ -171,6 +177,7 @@ impl Ring {
             fixed: Mapping::anonymous(fixed_len * size_of::<RawFd>())?,
             fixed_len,
             generation: 0,
+            queued: 0,
             counts: Counts::default(),
         };
         let shared = Shared {
@@ -210,15 +217,14 @@ impl Ring {
         core.drain_overflow();
         let may_block = may_block && core.overflow.is_empty();
         let wait = may_block.then(|| core.alarms.limit(TICK));
+        core.queued = 0;
         core.enter(wait);
         let now = Instant::now();
         self.shared.now.set(now);
         core.reap();
         core.timers.fire(now);
         core.alarms.fire(now);
-        if core.pool.is_low() {
-            core.pool.refill();
-        }
+        core.pool.adapt();
     }
 
     /// Time as of this turn: what deadlines and idle times are measured with.
@@ -271,6 +277,10 @@ impl Core {
         if !self.overflow.is_empty() || !self.try_push(&entry) {
             self.overflow.push_back(entry);
         }
+        self.queued += 1;
+        if self.queued == SUBMIT_AT {
+            self.submit_early();
+        }
     }
 
     fn try_push(&mut self, entry: &squeue::Entry) -> bool {
@@ -287,8 +297,8 @@ impl Core {
         unsafe { self.uring.submission().push(entry) }.is_ok()
     }
 
-    #[cold]
     fn submit_early(&mut self) {
+        self.queued = 0;
         // An error leaves the queue as it was: the entry goes to `overflow` and the next turn tries again.
         let _ = self.uring.submitter().submit();
     }

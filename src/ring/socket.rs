@@ -24,8 +24,11 @@ use super::token::{self, Kind};
 
 /// Received buffers that nobody has taken yet: at so many the receive is cancelled until they are.
 pub const RECEIVE_QUEUE_MAX: usize = 8;
-/// Buffers queued for sending: at so many the sender waits.
-pub const SEND_QUEUE_MAX: usize = 4;
+/// Buffers queued for sending: at so many the sender waits. One is with the kernel and one is ready to follow it; more would
+/// only wait, and fall out of the cache meanwhile.
+pub const SEND_QUEUE_MAX: usize = 2;
+/// So many receives in a row that do not fill their buffer, and a multishot serves again. The last piece of every body is one.
+const MULTISHOT_AFTER_SHORT: u8 = 8;
 /// A buffer's length, as the kernel takes it.
 #[expect(clippy::cast_possible_truncation)]
 const BUFFER_LEN: u32 = BUFFER_BYTES as u32;
@@ -58,6 +61,8 @@ struct Receive {
     /// Bytes come faster than they are taken: one buffer a receive until that changes. A multishot fills dozens before its
     /// cancel gets through (the kernel receives 32 times in a row), which is what each stalled reader would cost.
     one_at_a_time: bool,
+    /// Receives in a row that did not fill their buffer, while it is one at a time.
+    short: u8,
     waiter: Waiter,
 }
 
@@ -139,6 +144,7 @@ impl Socket {
                 state: ReceiveState::Idle,
                 end: None,
                 one_at_a_time: false,
+                short: 0,
                 waiter: Waiter::default(),
             },
             send: Send { queue: Queue::EMPTY, sending: false, error: None, waiter: Waiter::default() },
@@ -327,24 +333,27 @@ impl Core {
             }
         }
         let socket = &mut self.sockets[slot as usize];
+        let received = u32::try_from(result).unwrap_or(0);
         match -result {
             0 => socket.receive.end = Some(End::Eof),
             libc::ENOBUFS => return self.starve(slot),
             // Ours: paused or released. What was paused is armed again by the next poll.
             libc::ECANCELED => {}
             errno if errno > 0 => socket.receive.end = Some(End::Error(errno)),
-            _ if socket.receive.queue.len() >= self.pool.share(RECEIVE_QUEUE_MAX)
-                && socket.receive.state == ReceiveState::Armed =>
+            _ if socket.receive.state == ReceiveState::Armed
+                && (received == BUFFER_LEN || socket.receive.queue.len() >= self.pool.share(RECEIVE_QUEUE_MAX)) =>
             {
                 socket.receive.state = ReceiveState::Cancelling;
                 socket.receive.one_at_a_time = true;
+                socket.receive.short = 0;
                 let generation = socket.generation;
                 socket.receive.waiter.wake();
                 return self.cancel(Kind::Receive, generation, slot);
             }
-            // A receive of one buffer did not fill it: the sender is not ahead any more.
-            _ if !cqueue::more(flags) && u32::try_from(result).is_ok_and(|received| received < BUFFER_LEN) => {
-                socket.receive.one_at_a_time = false;
+            _ if received == BUFFER_LEN => socket.receive.short = 0,
+            _ if socket.receive.one_at_a_time => {
+                socket.receive.short += 1;
+                socket.receive.one_at_a_time = socket.receive.short < MULTISHOT_AFTER_SHORT;
             }
             _ => {}
         }
