@@ -1,7 +1,8 @@
 //! What a core counts while it runs: histograms in nanoseconds, errors by kind, an interval at a time for who looks on.
 //!
-//! A request belongs to the measurement if it was due within its window, whenever it is answered: one that was due in time and
-//! came back late is what open loop is about. The intervals are by the time of the answer.
+//! In open loop a request belongs to the measurement if it was due within its window, whenever it is answered: one that was due
+//! in time and came back late is what open loop is about. In closed loop an answer belongs to it if it came within the window:
+//! what was asked for shortly before the end and came after it would add to the rate. Intervals are by the time of the answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -182,8 +183,18 @@ pub struct Interval {
 #[derive(Debug)]
 pub struct Recorder {
     window: (Instant, Instant),
+    counts_by: CountsBy,
     total: Tally,
     interval: Interval,
+}
+
+/// Which of a good answer's times must lie within the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountsBy {
+    /// When its request was due: open loop, and where requests are counted.
+    Due,
+    /// When it came: closed loop.
+    Answer,
 }
 
 /// One request's times.
@@ -196,25 +207,33 @@ pub struct Times {
 }
 
 impl Recorder {
-    /// Counts requests that are due in `window`, end excluded.
+    /// Counts what falls into `window`, end excluded.
     #[must_use]
-    pub fn new(window: (Instant, Instant), open_loop: bool) -> Self {
+    pub fn new(window: (Instant, Instant), counts_by: CountsBy, open_loop: bool) -> Self {
         Recorder {
             window,
+            counts_by,
             total: Tally::new(open_loop),
             interval: Interval { index: 0, seconds: 0.0, latency: histogram(INTERVAL_DIGITS), errors: 0 },
         }
     }
 
-    fn counts(&self, due: Instant) -> bool {
-        due >= self.window.0 && due < self.window.1
+    fn counts(&self, at: Instant) -> bool {
+        at >= self.window.0 && at < self.window.1
+    }
+
+    fn counts_answer(&self, due: Instant, now: Instant) -> bool {
+        self.counts(match self.counts_by {
+            CountsBy::Due => due,
+            CountsBy::Answer => now,
+        })
     }
 
     /// A good answer at `now`.
     pub fn answered(&mut self, times: Times, now: Instant) {
         let latency = nanoseconds(now.saturating_duration_since(times.due));
         self.interval.latency.saturating_record(latency);
-        if self.counts(times.due) {
+        if self.counts_answer(times.due, now) {
             self.total.latency.saturating_record(latency);
             if let Some(service) = &mut self.total.service {
                 service.saturating_record(nanoseconds(now.saturating_duration_since(times.sent)));
@@ -231,16 +250,16 @@ impl Recorder {
         }
     }
 
-    /// An answer's status, good or bad.
-    pub fn status(&mut self, due: Instant, status: u16) {
-        if self.counts(due) {
+    /// An answer's status, good or bad, which came at `now`.
+    pub fn status(&mut self, due: Instant, now: Instant, status: u16) {
+        if self.counts_answer(due, now) {
             self.total.statuses[usize::from(status / 100).min(5)] += 1;
         }
     }
 
-    /// Bytes of a request went out at `now`.
-    pub fn sent(&mut self, now: Instant, bytes: usize) {
-        if self.counts(now) {
+    /// Bytes of a request that was due at `due` went out.
+    pub fn sent(&mut self, due: Instant, bytes: usize) {
+        if self.counts(due) {
             self.total.bytes_sent += bytes as u64;
         }
     }

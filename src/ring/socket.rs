@@ -1,6 +1,6 @@
 //! A connection's slot: its descriptor, what the kernel owes it, what was received and what is to be sent.
 //!
-//!     receive:  Idle --poll--> Armed --queue full--> Cancelling --last completion--> Idle
+//!     receive:  Idle --poll--> Armed --buffer or queue full--> Cancelling --last completion--> Idle, one buffer at a time
 //!                 ^              `--no buffer left--> Starved --buffers are back--> Armed
 //!                 `---- end of stream, error, or the kernel ended the multishot
 //!

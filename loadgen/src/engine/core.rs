@@ -20,7 +20,7 @@ use super::client::{self, Client};
 use super::pacer::Pacer;
 use super::{Finished, Report, Stop};
 use crate::plan::{Limit, Pacing, Plan};
-use crate::record::{ErrorKind, Recorder};
+use crate::record::{CountsBy, ErrorKind, Recorder};
 use crate::schedule::{Schedule, Share};
 
 /// What a core is given.
@@ -73,7 +73,7 @@ async fn run(ring: Ring, setup: Setup) -> Finished {
     Watchdog::new(&core, &setup, &clients).run().await;
     let ended = Instant::now();
     core.recorder.borrow_mut().unsent(core.pacer.unsent(clients.iter(), ended));
-    let recorder = core.recorder.replace(Recorder::new((setup.start, setup.start), false));
+    let recorder = core.recorder.replace(Recorder::new((setup.start, setup.start), CountsBy::Due, false));
     Finished { tally: recorder.finish(), last_answer: core.last_answer.get(), ended }
 }
 
@@ -96,11 +96,15 @@ impl Core {
             Limit::Time(_) => None,
             Limit::Requests(all) => Some(all / cores as u64 + u64::from((index as u64) < all % cores as u64)),
         };
+        let counts_by = match (&plan.pacing, plan.limit) {
+            (Pacing::Closed { .. }, Limit::Time(_)) => CountsBy::Answer,
+            _ => CountsBy::Due,
+        };
         Core {
             pacer: Rc::new(Pacer::new(&ring, schedule, end, measured_from, requests)),
             ring,
             plan: Arc::clone(plan),
-            recorder: RefCell::new(Recorder::new(window, plan.is_open_loop())),
+            recorder: RefCell::new(Recorder::new(window, counts_by, plan.is_open_loop())),
             dice: RefCell::new(fastrand::Rng::with_seed(!seed)),
             start: *start,
             next_source: Cell::new(index),
@@ -110,10 +114,11 @@ impl Core {
         }
     }
 
-    /// When client `index` of so many connects: spread over the ramp in closed loop; in open loop the rate itself ramps up.
+    /// When client `index` of so many connects: spread over the ramp in closed loop. In open loop the rate itself ramps up, and
+    /// all connect ahead of the start, else the first requests would measure that.
     fn begin_of(&self, index: usize, clients: usize) -> Instant {
         if self.plan.is_open_loop() {
-            return self.start;
+            return self.ring.now();
         }
         #[expect(clippy::cast_precision_loss, reason = "clients are few")]
         let part = index as f64 / clients.max(1) as f64;

@@ -175,12 +175,12 @@ impl<S: Stream> Exchange<'_, S> {
         let mut recorder = self.core.recorder.borrow_mut();
         match answer.status {
             Some(status) if status >= 400 => {
-                recorder.status(times.due, status);
+                recorder.status(times.due, now, status);
                 let kind = if status < 500 { ErrorKind::Status4xx } else { ErrorKind::Status5xx };
                 recorder.failed(times.due, kind, || format!("status {status}"));
             }
             Some(status) => {
-                recorder.status(times.due, status);
+                recorder.status(times.due, now, status);
                 recorder.answered(times, now);
             }
             None => recorder.answered(times, now),

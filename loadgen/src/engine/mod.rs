@@ -89,7 +89,7 @@ struct Finished {
 /// # Errors
 /// It did not begin.
 pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Result<Outcome, Failure> {
-    let start = Instant::now() + START_AFTER;
+    let start = Instant::now() + time_to_connect(plan);
     let give_up = Stop::default();
     let (reports, inbox) = mpsc::channel();
     let mut cores = Vec::new();
@@ -132,6 +132,15 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
     let measured = measured(plan, start, &finished, &end);
     let tally = record::sum(finished.into_iter().map(|finished| finished.tally), plan.is_open_loop());
     Ok(Outcome { tally, measured, end, series: series.finish(&mut watch) })
+}
+
+/// For all executors to be ready, so that they begin together; in open loop also for their clients to connect.
+fn time_to_connect(plan: &Plan) -> Duration {
+    if plan.is_open_loop() && !plan.connection_per_request {
+        (CONNECT_AHEAD + CONNECT_AHEAD_EACH * plan.connections).min(CONNECT_AHEAD_MOST)
+    } else {
+        START_AFTER
+    }
 }
 
 /// Length of the measurement: as planned, unless requests were counted or it was cut short.
@@ -184,8 +193,11 @@ impl Down {
     }
 }
 
-/// Time for all executors to be ready, so that they begin together.
+/// Executors take this long to start, and more on a busy host.
 const START_AFTER: Duration = Duration::from_millis(20);
+const CONNECT_AHEAD: Duration = Duration::from_millis(100);
+const CONNECT_AHEAD_EACH: Duration = Duration::from_micros(200);
+const CONNECT_AHEAD_MOST: Duration = Duration::from_secs(2);
 /// A target that has answered nobody for so long will not come back within the run.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
 /// Lost for less than this as the load ends, it may have been chance.
