@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::output::units::float;
 use crate::results::Results;
 
 /// What must hold: such as `p99<5ms`, or `p99<5ms,p99.9<20ms,errors<1%`.
@@ -67,17 +68,18 @@ impl Objective {
     /// Why `results`, of a trial in open loop, do not hold it; `None` if they do.
     #[must_use]
     pub fn broken_by(&self, results: &Results) -> Option<String> {
-        let asked = results.settings.rate.unwrap_or(0.0);
         if results.requests == 0 {
             return Some("no good answer, which proves nothing".to_owned());
         }
-        // Poisson arrivals may be fewer than that by chance.
-        if results.rate < asked * ACHIEVED_LEAST && results.failed() > 0 {
-            return Some(format!("only {:.0} a second came back", results.rate));
+        // By what was sent, not by what came back: of that the errors' limit is the judge, and Poisson arrivals may be fewer
+        // than were asked for by chance.
+        let due = results.requests.saturating_add(results.failed());
+        let unsent = float(results.unsent) / float(due);
+        if unsent > UNSENT_MOST {
+            let sent = float(due - results.unsent) / results.seconds;
+            return Some(format!("only {sent:.0} a second were sent"));
         }
-        #[expect(clippy::cast_precision_loss, reason = "requests of a trial")]
-        let failed_percent =
-            100.0 * results.failed() as f64 / results.requests.saturating_add(results.failed()).max(1) as f64;
+        let failed_percent = 100.0 * float(results.failed()) / float(due);
         if failed_percent > self.errors_percent {
             return Some(format!("{failed_percent:.2} % failed"));
         }
@@ -122,6 +124,8 @@ pub struct Search {
     least: f64,
     /// Trials of the current rate that held, and that did not.
     votes: (u32, u32),
+    /// The upper end is a rate that did not hold, not what the closed loop lets expect.
+    is_bounded: bool,
 }
 
 impl Search {
@@ -129,7 +133,7 @@ impl Search {
     #[must_use]
     pub fn new(most: f64) -> Self {
         let broken = most * HEADROOM;
-        Search { held: 0.0, broken, least: broken * RATE_LEAST, votes: (0, 0) }
+        Search { held: 0.0, broken, least: broken * RATE_LEAST, votes: (0, 0), is_bounded: false }
     }
 
     /// The rate to try next; `None` when it is known well enough.
@@ -149,10 +153,17 @@ impl Search {
         }
         match self.votes {
             (AGREEING, _) => self.held = rate,
-            (_, AGREEING) => self.broken = rate,
+            (_, AGREEING) => {
+                self.broken = rate;
+                self.is_bounded = true;
+            }
             _ => return false,
         }
         self.votes = (0, 0);
+        if self.next().is_none() && !self.is_bounded {
+            // The closed loop had a bad moment: everything held that it lets expect.
+            self.broken *= RAISE;
+        }
         holds
     }
 
@@ -165,10 +176,12 @@ impl Search {
 
 /// Failed requests that an objective without a word of them allows, in percent.
 const ERRORS_PERCENT: f64 = 0.1;
-/// Less of the asked rate than this did not keep up.
-const ACHIEVED_LEAST: f64 = 0.99;
+/// Where more than this share of what was due was never sent, it did not keep up.
+const UNSENT_MOST: f64 = 0.01;
 /// An open loop may do a little better than the closed one did.
 const HEADROOM: f64 = 1.1;
+/// Where even that holds, the next upper end is so many times as high.
+const RAISE: f64 = 1.5;
 /// How far apart the highest rate that held and the lowest that did not may be, as a share.
 const PRECISION: f64 = 0.01;
 /// Below this share of what a closed loop reached no rate is looked for.
@@ -179,6 +192,8 @@ const AGREEING: u32 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::samples;
+    use crate::record::ErrorKind;
     use proptest::prelude::*;
 
     fn found(mut search: Search, mut holds: impl FnMut(f64) -> bool) -> (f64, u32) {
@@ -205,6 +220,33 @@ mod tests {
         }
     }
 
+    /// 4,000 a second for 30 s, of which so many came to nothing.
+    fn trial(failed: u64, unsent: u64) -> Results {
+        let mut results = samples::open_loop();
+        results.requests -= failed + unsent;
+        results.rate = float(results.requests) / results.seconds;
+        results.unsent = unsent;
+        results.errors.insert(ErrorKind::Status5xx, failed);
+        results
+    }
+
+    #[test]
+    fn errors_have_a_limit_of_their_own() {
+        let objective: Objective = "p99<1s,errors<5%".parse().unwrap();
+        assert_eq!(objective.broken_by(&trial(2_400, 0)), None);
+        assert_eq!(objective.broken_by(&trial(7_200, 0)).as_deref(), Some("6.00 % failed"));
+        let strict: Objective = "p99<1s".parse().unwrap();
+        assert_eq!(strict.broken_by(&trial(2_400, 0)).as_deref(), Some("2.00 % failed"));
+    }
+
+    #[test]
+    fn what_was_never_sent_did_not_keep_up_whatever_may_fail() {
+        let objective: Objective = "p99<1s,errors<50%".parse().unwrap();
+        assert_eq!(objective.broken_by(&trial(0, 1_080)), None);
+        let broken = objective.broken_by(&trial(0, 2_400));
+        assert_eq!(broken.as_deref(), Some("only 3920 a second were sent"));
+    }
+
     #[test]
     fn one_trial_by_bad_luck_does_not_mislead_it() {
         for unlucky in 0..30 {
@@ -215,6 +257,12 @@ mod tests {
             });
             assert!((69_000.0..=70_000.0).contains(&rate), "trial {unlucky} unlucky: {rate}");
         }
+    }
+
+    #[test]
+    fn a_closed_loop_that_had_a_bad_moment_does_not_bound_it() {
+        let (rate, _) = found(Search::new(10_000.0), |rate| rate <= 64_000.0);
+        assert!((63_000.0..=64_000.0).contains(&rate), "{rate}");
     }
 
     #[test]

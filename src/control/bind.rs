@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use socket2::{Domain, Socket, Type};
 
 use crate::config::{Listener, Snapshot};
-use crate::ring::options;
+use crate::ring::options::{self, Steering};
 
 /// The sockets of one shard.
 pub(super) type Sockets = Vec<(SocketAddr, OwnedFd)>;
@@ -92,7 +92,7 @@ pub(super) fn bind(listeners: &[&Listener], cores: &[usize]) -> Result<Vec<Socke
     let mut of_shards: Vec<Sockets> = cores.iter().map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
     for listener in listeners {
-        let (sockets, not_steered) = match options::listen(listener.address, cores) {
+        let (sockets, not_steered) = match options::listen(listener.address, cores, Steering::ByCpu) {
             Ok(bound) => bound,
             Err(error) => {
                 errors.push(failure(listener, error));

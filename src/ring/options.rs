@@ -13,19 +13,32 @@ const BACKLOG: i32 = 65_535;
 /// `net.core.rmem_max`. Memory is used only as it fills.
 const UDP_RECEIVE_BYTES: usize = 1 << 20;
 
+/// Which of the sockets of an address gets a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steering {
+    /// That of the CPU on which it arrived: the network card has spread them already.
+    ByCpu,
+    /// The kernel's hash of its addresses: for loopback, where it arrives on the client's CPU.
+    ByHash,
+}
+
 /// One listening socket a core for the same address (`SO_REUSEPORT`), in the order of `cores`.
 ///
 /// The second value says why connections are not steered, where they are not: the kernel's hash spreads them then.
 ///
 /// # Errors
 /// The address cannot be bound.
-pub fn listen(address: SocketAddr, cores: &[usize]) -> io::Result<(Vec<OwnedFd>, Option<io::Error>)> {
+pub fn listen(
+    address: SocketAddr,
+    cores: &[usize],
+    steering: Steering,
+) -> io::Result<(Vec<OwnedFd>, Option<io::Error>)> {
     let sockets = cores.iter().map(|_| listen_one(address)).collect::<io::Result<Vec<_>>>()?;
-    let steering = match sockets.first() {
-        Some(first) if cores.len() > 1 => steer_by_cpu(first, cores).err(),
+    let not_steered = match sockets.first() {
+        Some(first) if cores.len() > 1 && steering == Steering::ByCpu => steer_by_cpu(first, cores).err(),
         _ => None,
     };
-    Ok((sockets.into_iter().map(OwnedFd::from).collect(), steering))
+    Ok((sockets.into_iter().map(OwnedFd::from).collect(), not_steered))
 }
 
 fn listen_one(address: SocketAddr) -> io::Result<Socket> {
@@ -265,7 +278,7 @@ mod tests {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = probe.local_addr().expect("bound");
         drop(probe);
-        let (sockets, unsteered) = listen(address, &[0, 1]).expect("listens");
+        let (sockets, unsteered) = listen(address, &[0, 1], Steering::ByCpu).expect("listens");
         assert_eq!(sockets.len(), 2);
         assert!(unsteered.is_none(), "{unsteered:?}");
     }

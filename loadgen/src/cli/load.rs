@@ -14,6 +14,7 @@ use crate::engine::{self, Stop};
 use crate::output::progress::{self, Progress, Until};
 use crate::output::{hgrm, json, plot, text};
 use crate::plan::{Limit, Pacing, Plan};
+use crate::record::ErrorKind;
 use crate::results::{End, Results, Settings};
 use crate::search::{Objective, Search, Searched, Trial};
 use crate::workload::{FILLER, Workload};
@@ -56,7 +57,7 @@ impl Loader<'_> {
         Ok(Results::new(Settings { rate: plan.rate(), ..self.settings.clone() }, started, &outcome))
     }
 
-    /// The best trial's results, with the search in them; of the last one if the search was cut short.
+    /// The best trial's results, with the search in them; of the last one if none held, or the search was cut short.
     fn search(&self, objective: &Objective) -> Result<Results, Error> {
         let mut plan = self.plan.clone();
         plan.warm_up = plan.warm_up.max(TRIAL_WARM_UP);
@@ -66,28 +67,57 @@ impl Loader<'_> {
         }
         self.say(&format!("closed loop: {:.0} requests a second at most", closed.rate));
         let (mut search, mut trials, mut best) = (Search::new(closed.rate), Vec::new(), None);
+        let mut last = None;
         while let Some(rate) = search.next() {
             plan.pacing = Pacing::Open { rate, arrivals: self.options.arrivals };
             // Another draw of the same distribution, the same in every search.
             plan.seed = self.options.seed.wrapping_add(trials.len() as u64);
             let results = self.load(&plan)?;
-            if results.end != End::Complete {
-                return Ok(results);
+            if results.end == End::Interrupted {
+                last = Some(results);
+                break;
             }
-            let broken = objective.broken_by(&results);
+            let broken = match &results.end {
+                // More than it can bear: as good a reason as any other, if it comes back.
+                End::TargetDown { error, .. } => Some(error.clone()),
+                _ => objective.broken_by(&results),
+            };
             let p99_us = results.latency.p99_us;
             let verdict = broken.as_deref().map_or_else(|| "holds".to_owned(), |why| format!("does not: {why}"));
             self.say(&format!("{rate:.0} a second, p99 {:.2} ms: {verdict}", p99_us / 1e3));
-            if search.report(broken.is_none()) {
-                best = Some(results);
-            }
+            let is_down = results.end != End::Complete;
+            let is_best = search.report(broken.is_none());
             trials.push(Trial { rate, p99_us, broken });
+            if is_best {
+                best = Some(results);
+            } else {
+                last = Some(results);
+            }
+            if is_down && !self.comes_back() {
+                best = None;
+                break;
+            }
         }
         let searched = Searched { objective: objective.to_string(), rate: search.held(), trials };
-        let Some(results) = best else {
-            return Err(format!("no rate holds {objective}: at 0.1 % of what a closed loop reaches it does not").into());
-        };
-        Ok(Results { search: Some(searched), ..results })
+        // A search that was cut short ends as its last trial did.
+        let cut_short = last.as_ref().filter(|_| search.next().is_some()).map(|last| last.end.clone());
+        let results = best.or(last).unwrap_or(closed);
+        let end = cut_short.unwrap_or_else(|| results.end.clone());
+        Ok(Results { search: Some(searched), end, ..results })
+    }
+
+    /// Waits a little for a target that a trial was too much for.
+    fn comes_back(&self) -> bool {
+        for _ in 0..COME_BACK_TRIES {
+            if self.stop.is_stopped() {
+                return false;
+            }
+            if probe(&self.plan).is_ok() {
+                return true;
+            }
+            std::thread::sleep(COME_BACK_PAUSE);
+        }
+        false
     }
 
     fn say(&self, line: &str) {
@@ -148,8 +178,34 @@ fn settings(work: &Work, options: &LoadOptions) -> Settings {
         connections: options.connections,
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
         rate: None,
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+        command: command_line(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())),
     }
+}
+
+/// As it was typed, but for what may be secret: results are shared. Quoted where a shell needs it.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    let mut hides_next = false;
+    for word in words {
+        let option = SECRET_OPTIONS.iter().find(|option| {
+            word.strip_prefix(**option)
+                .is_some_and(|rest| rest.is_empty() || !option.starts_with("--") || rest.starts_with('='))
+        });
+        let shows = match option {
+            _ if std::mem::take(&mut hides_next) => HIDDEN.to_owned(),
+            Some(option) if word == **option => {
+                hides_next = true;
+                word
+            }
+            Some(option) => format!("{option}{HIDDEN}"),
+            None if word.contains([' ', '\'', '"', '$', '&', ';', '<', '>', '|', '*', '?']) => {
+                format!("'{}'", word.replace('\'', r"'\''"))
+            }
+            None => word,
+        };
+        shown.push(shows);
+    }
+    shown.join(" ")
 }
 
 /// The report even if a file cannot be written, and the other way round.
@@ -180,9 +236,17 @@ fn judge(results: &Results) -> Result<(), Error> {
         End::Interrupted => Err("interrupted: the results are of what ran until then".into()),
         End::TargetDown { at_s, error } => {
             let target = &results.settings.target;
+            if error.starts_with(ErrorKind::Host.describe()) {
+                let hint =
+                    "--source gives more ports, ulimit -n more descriptors, fewer --connections need fewer of both";
+                return Err(format!("{error} after {at_s:.1} s; {hint}").into());
+            }
             let what =
                 if *at_s > 0.0 { format!("stopped answering after {at_s:.1} s") } else { "never answered".into() };
             Err(format!("{target} {what} ({error}); the results are of what ran until then").into())
+        }
+        End::Complete if results.search.as_ref().is_some_and(|search| search.rate <= 0.0) => {
+            Err("no rate holds the objective, not even a thousandth of what a closed loop reaches".into())
         }
         End::Complete if results.requests == 0 => Err("no request got a good answer".into()),
         End::Complete => Ok(()),
@@ -276,6 +340,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT_UDP: Duration = Duration::from_secs(1);
 /// How long a refusal may be on its way.
 const REFUSAL_WAIT: Duration = Duration::from_millis(300);
+/// Options whose values are not for everybody: tokens, cookies, bodies.
+const SECRET_OPTIONS: [&str; 3] = ["--header", "-H", "--body"];
+const HIDDEN: &str = "...";
+/// A target that a trial was too much for has so long to come back.
+const COME_BACK_TRIES: u32 = 20;
+const COME_BACK_PAUSE: Duration = Duration::from_millis(500);
 /// Before each trial of a search that asks for none.
 const TRIAL_WARM_UP: Duration = Duration::from_millis(500);
 const INTERVAL_LEAST: Duration = Duration::from_millis(100);

@@ -114,7 +114,7 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 /// Everything else. There may be nobody to hear it.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

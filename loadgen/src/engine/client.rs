@@ -31,6 +31,8 @@ use crate::workload::Workload;
 pub(super) struct Client {
     /// Waits for something to be due.
     pub(super) idle: Cell<bool>,
+    /// It is in the pacer's queue, whether or not it is still idle.
+    pub(super) queued: Cell<bool>,
     /// What the pacer gave it to send: when it was due.
     pub(super) assigned: Cell<Option<Instant>>,
     /// When the oldest request without an answer was sent.

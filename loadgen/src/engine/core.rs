@@ -45,6 +45,8 @@ pub(super) struct Core {
     /// Tasks of clients that have not ended.
     running: Cell<usize>,
     last_answer: Cell<Instant>,
+    /// Failed since then.
+    unanswered: Cell<u64>,
     last_error: RefCell<String>,
 }
 
@@ -72,9 +74,18 @@ async fn run(ring: Ring, setup: Setup) -> Finished {
     }
     Watchdog::new(&core, &setup, &clients).run().await;
     let ended = Instant::now();
-    core.recorder.borrow_mut().unsent(core.pacer.unsent(clients.iter(), ended));
+    let unsent = core.pacer.unsent(clients.iter(), ended);
+    core.recorder.borrow_mut().unsent(unsent);
+    // A collector that is gone has no more use for it.
+    let _ = setup.reports.send((setup.index, Report::Ended));
     let recorder = core.recorder.replace(Recorder::new((setup.start, setup.start), CountsBy::Due, false));
-    Finished { tally: recorder.finish(), last_answer: core.last_answer.get(), ended }
+    Finished {
+        tally: recorder.finish(),
+        last_answer: core.last_answer.get(),
+        ended,
+        unanswered: core.unanswered.get() + unsent,
+        error: core.last_error.take(),
+    }
 }
 
 impl Core {
@@ -110,6 +121,7 @@ impl Core {
             next_source: Cell::new(index),
             running: Cell::new(0),
             last_answer: Cell::new(*start),
+            unanswered: Cell::new(0),
             last_error: RefCell::default(),
         }
     }
@@ -140,10 +152,12 @@ impl Core {
     pub(super) fn note_answer(&self, client: &Client, now: Instant) {
         client.failing.set(false);
         self.last_answer.set(now);
+        self.unanswered.set(0);
     }
 
     /// A request that was due at `due` failed.
     pub(super) fn fail(&self, due: Instant, kind: ErrorKind, message: &str) {
+        self.unanswered.set(self.unanswered.get() + 1);
         self.recorder.borrow_mut().failed(due, kind, || message.to_owned());
     }
 

@@ -73,6 +73,8 @@ enum Report {
     Interval(Box<Interval>),
     /// It has no connection left to the target, or has one again.
     Down(Option<String>),
+    /// It has nothing left to do.
+    Ended,
 }
 
 /// What a core gives at its end.
@@ -82,6 +84,10 @@ struct Finished {
     last_answer: Instant,
     /// When it had nothing left to do.
     ended: Instant,
+    /// Requests without an answer since the last one that had one.
+    unanswered: u64,
+    /// What the last of them said.
+    error: String,
 }
 
 /// Runs `plan` to its end. `watch` sees each interval when all cores have reported it.
@@ -115,8 +121,12 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
     // Ends when the last core has: each holds a sender.
     for (core, report) in inbox {
         match report {
-            Report::Interval(interval) => series.add(*interval, &mut watch),
+            Report::Interval(interval) => series.add(core, *interval, &mut watch),
             Report::Down(error) => down.set(core, error),
+            Report::Ended => {
+                series.end(core);
+                down.end_core(core);
+            }
         }
         if down.lasts(GIVE_UP_AFTER) {
             give_up.stop();
@@ -127,8 +137,11 @@ pub fn run(plan: &Arc<Plan>, stop: &Stop, mut watch: impl FnMut(&Point)) -> Resu
         let result = core.join().map_err(|error| Failure::Executor(std::io::Error::other(error.to_string())))?;
         finished.push(result.map_err(Failure::Ring)?);
     }
-    let down = down.end(start, &finished, plan.length());
-    let end = down.unwrap_or(if stop.is_stopped() { End::Interrupted } else { End::Complete });
+    let end = match down.end(start, &finished, plan.length()) {
+        Some(down) => down,
+        None if stop.is_stopped() => End::Interrupted,
+        None => fell_silent(start, &finished, plan.length()).unwrap_or(End::Complete),
+    };
     let measured = measured(plan, start, &finished, &end);
     let tally = record::sum(finished.into_iter().map(|finished| finished.tally), plan.is_open_loop());
     Ok(Outcome { tally, measured, end, series: series.finish(&mut watch) })
@@ -157,23 +170,52 @@ fn measured(plan: &Plan, start: Instant, finished: &[Finished], end: &End) -> Du
     }
 }
 
-/// Which cores have lost the target, and since when all have.
+/// Was the target gone as the load ended, too late for every client to have noticed? A chance loss or two is not that.
+fn fell_silent(start: Instant, finished: &[Finished], length: Option<Duration>) -> Option<End> {
+    let load_ended = start + length?;
+    let last_answer = finished.iter().map(|finished| finished.last_answer).max()?;
+    let silence = load_ended.saturating_duration_since(last_answer);
+    let unanswered: u64 = finished.iter().map(|finished| finished.unanswered).sum();
+    if silence < SILENCE_AT_END || unanswered < UNANSWERED_AT_END {
+        return None;
+    }
+    let error = finished.iter().map(|finished| &finished.error).find(|error| !error.is_empty());
+    let at_s = last_answer.saturating_duration_since(start).as_secs_f64();
+    Some(End::TargetDown { at_s, error: error.cloned().unwrap_or_else(|| "no answer".to_owned()) })
+}
+
+/// Which cores have lost the target, and since when all that still run have.
 struct Down {
     errors: Vec<Option<String>>,
+    ended: Vec<bool>,
     since: Option<Instant>,
 }
 
 impl Down {
     fn new(cores: usize) -> Self {
-        Down { errors: vec![None; cores], since: None }
+        Down { errors: vec![None; cores], ended: vec![false; cores], since: None }
     }
 
     fn set(&mut self, core: usize, error: Option<String>) {
         self.errors[core] = error;
-        if self.errors.iter().any(Option::is_none) {
-            self.since = None;
-        } else {
+        self.look();
+    }
+
+    /// A core that has nothing left to do says nothing of the target any more.
+    fn end_core(&mut self, core: usize) {
+        self.ended[core] = true;
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let mut running = self.errors.iter().zip(&self.ended).filter(|(_, ended)| !**ended).peekable();
+        if running.peek().is_none() {
+            return;
+        }
+        if running.all(|(error, _)| error.is_some()) {
             self.since.get_or_insert_with(Instant::now);
+        } else {
+            self.since = None;
         }
     }
 
@@ -200,5 +242,8 @@ const CONNECT_AHEAD_EACH: Duration = Duration::from_micros(200);
 const CONNECT_AHEAD_MOST: Duration = Duration::from_secs(2);
 /// A target that has answered nobody for so long will not come back within the run.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3);
+/// No answer for so long as the load ends, and so many requests without one, is a target that is gone.
+const SILENCE_AT_END: Duration = Duration::from_secs(1);
+const UNANSWERED_AT_END: u64 = 3;
 /// Lost for less than this as the load ends, it may have been chance.
 const DOWN_AT_END: Duration = Duration::from_millis(500);

@@ -97,6 +97,7 @@ impl Pacer {
                 }
             },
         };
+        client.idle.set(false);
         if let Some(remaining) = self.remaining.get().filter(|_| due >= self.measured_from) {
             self.remaining.set(Some(remaining - 1));
         }
@@ -104,7 +105,8 @@ impl Pacer {
     }
 
     fn wait(&self, client: &Rc<Client>) {
-        if !client.idle.replace(true) {
+        client.idle.set(true);
+        if !client.queued.replace(true) {
             self.idle.borrow_mut().push_back(Rc::clone(client));
             self.unpark();
         }
@@ -142,7 +144,8 @@ impl Pacer {
         let (Some(schedule), mut idle) = (schedule.as_mut(), self.idle.borrow_mut()) else { return };
         while schedule.peek().is_some_and(|due| due <= now) {
             let Some(client) = idle.pop_front() else { return };
-            // One that lost its connection since is not idle any more.
+            client.queued.set(false);
+            // One that lost its connection since, or sent what was due already, is not idle any more.
             if client.idle.replace(false) {
                 client.assigned.set(schedule.take(now));
                 client.wake(&self.ring);

@@ -8,7 +8,10 @@ use crate::results::Point;
 
 /// Points so far, and intervals that some cores have not reported yet.
 pub(super) struct Series {
-    cores: usize,
+    /// Of each core that has ended: its last interval.
+    ended_at: Vec<Option<usize>>,
+    /// Of each core: its last interval so far.
+    last: Vec<usize>,
     seconds: f64,
     measured_from_s: f64,
     measured_to_s: f64,
@@ -19,7 +22,8 @@ pub(super) struct Series {
 impl Series {
     pub(super) fn new(plan: &Plan) -> Self {
         Series {
-            cores: plan.cores.len(),
+            ended_at: vec![None; plan.cores.len()],
+            last: vec![0; plan.cores.len()],
             seconds: plan.interval.as_secs_f64(),
             measured_from_s: (plan.ramp_up + plan.warm_up).as_secs_f64(),
             measured_to_s: plan.length().map_or(f64::INFINITY, |length| length.as_secs_f64()),
@@ -29,8 +33,9 @@ impl Series {
     }
 
     /// One core's interval; `watch` sees the point that it completes.
-    pub(super) fn add(&mut self, interval: Interval, watch: &mut impl FnMut(&Point)) {
+    pub(super) fn add(&mut self, core: usize, interval: Interval, watch: &mut impl FnMut(&Point)) {
         let index = interval.index;
+        self.last[core] = index;
         match self.pending.get_mut(&index) {
             None => {
                 self.pending.insert(index, (1, interval));
@@ -42,10 +47,19 @@ impl Series {
                 record::add(&mut sum.latency, &interval.latency);
             }
         }
-        while let Some(first) = self.pending.first_entry().filter(|first| first.get().0 == self.cores) {
-            let (_, interval) = first.remove();
+        while let Some((&index, &(reported, _))) = self.pending.first_key_value() {
+            let expected = self.ended_at.iter().filter(|ended_at| ended_at.is_none_or(|last| last >= index)).count();
+            if reported < expected {
+                return;
+            }
+            let Some((_, (_, interval))) = self.pending.pop_first() else { return };
             self.emit(&interval, watch);
         }
+    }
+
+    /// Core `core` reports no more: later intervals are whole without it.
+    pub(super) fn end(&mut self, core: usize) {
+        self.ended_at[core] = Some(self.last[core]);
     }
 
     /// What some cores never reported, as they ended before the others, is part of the run as well.

@@ -19,7 +19,7 @@ pub mod json;
 pub mod plot;
 pub mod progress;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 mod table;
 pub mod text;
 pub mod units;

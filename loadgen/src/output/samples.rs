@@ -163,7 +163,7 @@ impl Counted {
 }
 
 /// 30 s in open loop at 4,000 requests/s, three seconds of warm-up.
-pub(super) fn open_loop() -> Results {
+pub(crate) fn open_loop() -> Results {
     Scenario::usual().run()
 }
 

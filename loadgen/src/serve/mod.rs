@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use weir::ring::{Ring, Stream, TcpListener, TcpStream, executor, options};
+use weir::ring::options::{self, Steering};
+use weir::ring::{Ring, Stream, TcpListener, TcpStream, executor};
 
 use crate::engine::Stop;
 use behaviour::Behaviour;
@@ -91,9 +92,8 @@ pub fn run(service: &Service, stop: &Stop, ready: impl FnOnce(SocketAddr)) -> io
 fn listen(service: &Service) -> io::Result<Vec<OwnedFd>> {
     let cores = if service.cores.is_empty() { &[0][..] } else { &service.cores };
     match service.protocol {
-        // Steering needs to know the cores; without it the kernel's hash spreads connections.
         Protocol::Tcp { .. } | Protocol::Http { .. } => {
-            options::listen(free(service.listen, Type::STREAM)?, cores).map(|(sockets, _)| sockets)
+            options::listen(free(service.listen, Type::STREAM)?, cores, Steering::ByHash).map(|(sockets, _)| sockets)
         }
         Protocol::Udp { .. } => udp::listen(free(service.listen, Type::DGRAM)?, cores.len()),
     }

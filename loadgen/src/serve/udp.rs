@@ -86,9 +86,9 @@ impl Server {
     #[cold]
     fn note_full(&self) {
         if !self.full.replace(true) {
-            eprintln!(
+            crate::cli::say(&format!(
                 "weir-loadgen: {DELAYED_MAX} answers of a core wait until they are due: more datagrams get none; use more --cores or less --delay"
-            );
+            ));
         }
     }
 }

@@ -122,3 +122,33 @@ fn a_server_ends_by_a_signal_in_order() {
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.starts_with("listening on 127.0.0.1:"), "{}", ran.out);
 }
+
+#[test]
+#[ignore = "long: ./x test runs it"]
+fn a_target_that_falls_silent_near_the_end_is_not_a_complete_run() {
+    for pace in ["", "--rate 200"] {
+        let server = Server::start("http --delay 1ms");
+        let running =
+            Loadgen::load(&format!("http {} --connections 4 --duration 3s --timeout 2s {pace}", server.url()));
+        thread::sleep(Duration::from_millis(1_200));
+        // Too late for every client to have run into its time-out before the end.
+        server.freeze();
+        let ran = running.wait();
+        ran.complains(1, &["stopped answering after"]);
+        assert!(ran.results().requests > 50);
+    }
+}
+
+#[test]
+#[ignore = "long: ./x test runs it"]
+fn a_core_that_has_sent_its_share_does_not_wait_for_a_dead_target() {
+    let mut server = Server::start("http --delay 20ms");
+    // Core 0 has two of the three connections, and ends first.
+    let running = Loadgen::load(&format!("http {} --count 160 --cores 0,1 --connections 3", server.url()));
+    thread::sleep(Duration::from_millis(1_300));
+    server.kill();
+    let ran = running.wait();
+    ran.complains(1, &["stopped answering after"]);
+    assert!(ran.took.as_secs() < 20, "{:?}", ran.took);
+    assert!((80..160).contains(&ran.results().requests), "{}", ran.results().requests);
+}

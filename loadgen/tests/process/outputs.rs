@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{BINARY, Peer, Server, load, run};
+use crate::support::{BINARY, Loadgen, Peer, Server, load, run};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -126,4 +126,34 @@ fn check_svg(text: &str) {
         }
     }
     assert!(open.is_empty(), "never closed: {open:?}");
+}
+
+#[test]
+fn what_may_be_secret_is_not_in_the_results() {
+    let server = Server::start("http");
+    let url = server.url();
+    let secrets =
+        ["-H", "Authorization: Bearer s3cret", "--header=Cookie: s3cret", "-HX-Key: s3cret", "--body", "s3cret"];
+    let dir = tempfile::tempdir().expect("a directory");
+    let json = dir.path().join("r.json").display().to_string();
+    let mut arguments = vec!["http", &url, "--count", "10", "--json", &json];
+    arguments.extend(secrets);
+    let ran = Loadgen::start(&arguments).wait();
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let text = std::fs::read_to_string(json).expect("it was written");
+    assert!(!text.contains("s3cret") && text.contains("--count 10"), "{text}");
+}
+
+#[test]
+fn a_name_that_is_no_text_is_no_panic() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = Server::start("http");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join(std::ffi::OsStr::from_bytes(b"r\xff.json"));
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_weir-loadgen"))
+        .args(["http", &server.url(), "--count", "10", "--quiet", "--json"])
+        .arg(&file)
+        .status()
+        .expect("it starts");
+    assert!(status.success() && file.exists(), "{status}");
 }

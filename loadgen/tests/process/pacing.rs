@@ -121,3 +121,17 @@ fn thousands_of_connections_are_made() {
     let results = load(&format!("http {} --connections 3000 --count 6000", server.url())).good();
     assert_eq!(results.requests, 6_000);
 }
+
+#[test]
+fn answers_that_come_after_the_end_do_not_add_to_a_closed_loop_s_rate() {
+    let server = Server::start("http --delay 700ms");
+    let results = load(&format!("http {} --connections 10 --duration 1s", server.url())).good();
+    assert_eq!(results.requests, 10, "the second ten came at 1.4 s");
+}
+
+#[test]
+fn the_first_requests_of_an_open_loop_do_not_wait_for_their_connections() {
+    let server = Server::start("http");
+    let results = load(&format!("http {} --connections 50 --rate 200 --duration 500ms", server.url())).good();
+    assert_eq!(results.connections_opened, 0, "they were there before");
+}

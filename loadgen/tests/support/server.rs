@@ -38,6 +38,12 @@ impl Server {
         format!("http://{}/", self.address)
     }
 
+    /// It stays, and answers nobody: a host that hangs.
+    pub fn freeze(&self) {
+        let status = Command::new("kill").args(["-s", "STOP", &self.process.id().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill -s STOP");
+    }
+
     /// As a crash would end it.
     pub fn kill(&mut self) {
         // It has ended already, perhaps.
