@@ -184,14 +184,14 @@ fn settings(work: &Work, options: &LoadOptions) -> Settings {
 
 /// As it was typed, but for what may be secret: results are shared. Quoted where a shell needs it.
 fn command_line(words: impl Iterator<Item = String>) -> String {
-    let mut shown: Vec<String> = Vec::new();
+    let mut line: Vec<String> = Vec::new();
     let mut hides_next = false;
     for word in words {
         let option = SECRET_OPTIONS.iter().find(|option| {
             word.strip_prefix(**option)
                 .is_some_and(|rest| rest.is_empty() || !option.starts_with("--") || rest.starts_with('='))
         });
-        let shows = match option {
+        let shown = match option {
             _ if std::mem::take(&mut hides_next) => HIDDEN.to_owned(),
             Some(option) if word == **option => {
                 hides_next = true;
@@ -203,9 +203,9 @@ fn command_line(words: impl Iterator<Item = String>) -> String {
             }
             None => word,
         };
-        shown.push(shows);
+        line.push(shown);
     }
-    shown.join(" ")
+    line.join(" ")
 }
 
 /// The report even if a file cannot be written, and the other way round.
