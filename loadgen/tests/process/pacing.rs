@@ -112,7 +112,8 @@ fn two_cores_run_an_executor_each_and_are_added_up() {
     // All eight worked: half of them are good for 200.
     assert!((210..=408).contains(&results.requests), "{}", results.requests);
     let points: u64 = results.series.iter().map(|point| point.requests).sum();
-    assert_eq!(points, results.requests);
+    // The series has the answers besides that came as the run had ended: one of each client at most.
+    assert!((0..=8).contains(&(points - results.requests)), "{points} and {}", results.requests);
 }
 
 #[test]
