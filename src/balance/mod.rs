@@ -31,6 +31,7 @@ use round_robin::RoundRobin;
 /// Picks targets for one target group on one shard.
 #[derive(Debug, Clone)]
 pub struct Balancer {
+    algorithm: Algorithm,
     picker: Picker,
     /// What the rotation runs on, by index; tells a refresh that changes nothing.
     eligible: Vec<Eligible>,
@@ -79,18 +80,17 @@ impl Balancer {
     pub fn new(algorithm: Algorithm, first: usize) -> Self {
         let picker = match algorithm {
             Algorithm::WeightedRoundRobin => Picker::RoundRobin(RoundRobin::default()),
-            Algorithm::LeastConnections => Picker::LeastConnections(LeastConnections::default()),
+            Algorithm::LeastConnections | Algorithm::LeastOutstandingRequests => {
+                Picker::LeastConnections(LeastConnections::default())
+            }
         };
-        Self { picker, eligible: Vec::new(), first, failing_open: false }
+        Self { algorithm, picker, eligible: Vec::new(), first, failing_open: false }
     }
 
     /// What it was made for; a group whose algorithm changes gets a new balancer.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        match self.picker {
-            Picker::RoundRobin(_) => Algorithm::WeightedRoundRobin,
-            Picker::LeastConnections(_) => Algorithm::LeastConnections,
-        }
+        self.algorithm
     }
 
     /// Takes over the target list, the weights and the health. Call it when any of them may have changed; a call that changes

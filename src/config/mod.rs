@@ -29,8 +29,9 @@ use toml::de::DeTable;
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
 pub use snapshot::{
-    Admin, AdminAddress, Algorithm, Balancer, CheckProtocol, Cores, HealthCheck, Listener, Protocol, Scheme, Snapshot,
-    Target, TargetGroup, TargetKind,
+    AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
+    HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Protocol,
+    SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 
 use error::{Report, Wrong};

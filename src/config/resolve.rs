@@ -12,8 +12,8 @@ use std::sync::Arc;
 use super::error::{Report, Wrong, did_you_mean, quoted};
 use super::raw::{At, Raw, RawAdmin, RawBalancer, RawGroup, RawHealthCheck, RawListener, RawTarget};
 use super::snapshot::{
-    Admin, AdminAddress, Algorithm, Balancer, CheckProtocol, Cores, HealthCheck, Listener, Scheme, Snapshot, Target,
-    TargetGroup, TargetKind,
+    Admin, AdminAddress, Algorithm, Balancer, CheckProtocol, Cores, HealthCheck, Listener, Scheme, Service, Snapshot,
+    Target, TargetGroup, TargetKind,
 };
 use super::values::PortPolicy;
 use super::{Mode, limits, private};
@@ -39,6 +39,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, report: &Report) -> Snapshot {
         balancer: self::balancer(balancer, scope.scheme),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
+        access_log: None,
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
     }
@@ -80,7 +81,7 @@ impl Scope<'_> {
             address: address.value,
             scheme: value_or(raw.scheme.as_ref(), self.scheme),
             idle_timeout: value_or(raw.idle_timeout.as_ref(), limits::IDLE_TIMEOUT_TCP_DEFAULT),
-            group,
+            service: Service::Relay(group),
         })
     }
 
@@ -96,6 +97,7 @@ impl Scope<'_> {
             fail_open: value_or(raw.fail_open.as_ref(), limits::FAIL_OPEN_DEFAULT),
             connect_timeout: value_or(raw.connect_timeout.as_ref(), limits::CONNECT_TIMEOUT_DEFAULT),
             retries: value_or(raw.retries.as_ref(), limits::RETRIES_DEFAULT),
+            http: None,
         })
     }
 
@@ -104,7 +106,7 @@ impl Scope<'_> {
         self.timeout_is_below_interval(group);
         self.source_reaches_targets(group);
         Some(HealthCheck {
-            protocol: value_or(raw.protocol.as_ref(), Some(CheckProtocol::Tcp))?,
+            protocol: raw.protocol.as_ref().map_or(Some(CheckProtocol::Tcp), |protocol| protocol.value.clone())?,
             port: raw.port.as_ref().map(|port| port.value),
             interval: value_or(raw.interval.as_ref(), limits::HEALTH_INTERVAL_DEFAULT),
             timeout: value_or(raw.timeout.as_ref(), limits::HEALTH_TIMEOUT_DEFAULT),

@@ -4,9 +4,13 @@
 //! listener and the target group as they are now. Names are `Arc<str>` because they are metric labels on every shard.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::l7::router::Router;
 
 /// The desired state of one balancer.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +23,8 @@ pub struct Snapshot {
     pub cores: Cores,
     /// `[admin]`: read at start only.
     pub admin: Admin,
+    /// `[access_log]`; `None` writes none. Read at start and at each reload.
+    pub access_log: Option<AccessLog>,
     /// `[[listener]]`, in the order of the file.
     pub listeners: Vec<Arc<Listener>>,
     /// `[[target_group]]`, in the order of the file.
@@ -93,15 +99,123 @@ pub struct Listener {
     pub scheme: Scheme,
     /// A connection on which neither side sends for so long is closed (requirement L7).
     pub idle_timeout: Duration,
-    /// Index of the default action's target group in `Snapshot::groups`.
-    pub group: usize,
+    /// What becomes of its connections.
+    pub service: Service,
 }
 
-/// Protocol of a listener.
+/// What becomes of a listener's connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Service {
+    /// L4: each connection goes to a target of this group, an index into `Snapshot::groups`.
+    Relay(usize),
+    /// L7: each request goes where the rules send it.
+    Http(Http),
+}
+
+/// What an http listener does with requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// `[[listener.rule]]` and `default_action`, compiled.
+    pub router: Router,
+    /// What happens to requests that are not quite HTTP (requirement P5).
+    pub hygiene: Hygiene,
+    /// What happens to `X-Forwarded-*` (requirement C1).
+    pub forwarded: Forwarded,
+    /// Requests get an `X-Amzn-Trace-Id` where they have none.
+    pub trace_id: bool,
+    /// `Server` of every response; `None` leaves the target's, and the balancer's own responses have none.
+    pub server_header: Option<Arc<str>>,
+    /// A request's head must be complete so long after its first byte.
+    pub header_timeout: Duration,
+    /// A request's body must go on after so long.
+    pub body_timeout: Duration,
+    /// A client must take some of its response after so long.
+    pub send_timeout: Duration,
+    /// Longest request body; a longer one is answered with 413.
+    pub body_bytes_max: Option<NonZeroU64>,
+    /// Pages in place of the built-in ones (requirement P6), by status.
+    pub error_pages: Vec<ErrorPage>,
+}
+
+/// Which requests that are not quite HTTP are served (requirement P5; ALB's desync mitigation).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hygiene {
+    /// All whose end can be told at all: they are classified, logged and served.
+    Monitor,
+    /// Ambiguous ones are served and both connections closed after them, severe ones are refused.
+    #[default]
+    Defensive,
+    /// Only compliant ones are served.
+    Strictest,
+}
+
+/// What happens to the `X-Forwarded-*` that a client sent (requirement C1; ALB's `xff_header_processing`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Forwarded {
+    /// The client's address is added to it.
+    #[default]
+    Append,
+    /// It stays as it came; nothing is added.
+    Preserve,
+    /// It is taken out, and none is added.
+    Remove,
+}
+
+/// A page of the operator's for one status of the balancer's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorPage {
+    /// The status it goes with.
+    pub status: u16,
+    /// Its `Content-Type`.
+    pub content_type: Arc<str>,
+    /// Its bytes.
+    pub body: Arc<[u8]>,
+}
+
+/// `[access_log]` (requirement M3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where it goes.
+    pub to: LogTo,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogTo {
+    /// Appended to a file, which is set aside as `path.1`, `path.2` ... when it has `rotate_bytes`.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Set aside at this size; `None`: never (logrotate does it, and SIGHUP opens the file anew).
+        rotate_bytes: Option<NonZeroU64>,
+        /// So many that were set aside are kept.
+        rotate_keep: u16,
+    },
+    /// Standard output.
+    Stdout,
+    /// The host's syslog, `/dev/log`.
+    Syslog,
+}
+
+/// How a line of the access log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// ALB's text format, field by field.
+    Alb,
+}
+
+/// Protocol of a listener or a target group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Plain TCP relay.
     Tcp,
+    /// HTTP/1.0 and HTTP/1.1.
+    Http,
 }
 
 impl Protocol {
@@ -110,6 +224,7 @@ impl Protocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
+            Protocol::Http => "http",
         }
     }
 }
@@ -131,8 +246,74 @@ pub struct TargetGroup {
     pub connect_timeout: Duration,
     /// Further targets tried after a failed connect (requirement B6).
     pub retries: u8,
+    /// What an http group has besides; `None` for a tcp group.
+    pub http: Option<HttpGroup>,
     /// The targets, in the order of the file.
     pub targets: Vec<Target>,
+}
+
+/// What an http target group has besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGroup {
+    /// What is spoken to the targets (requirement G1).
+    pub version: HttpVersion,
+    /// Sessions (requirements S1, S2).
+    pub stickiness: Option<Stickiness>,
+    /// What runs towards an unbound target may go on for so long (requirement W3).
+    pub deregistration_delay: Duration,
+    /// A target must begin its answer, and go on with it, after so long.
+    pub response_timeout: Duration,
+    /// `Location` that names the target becomes the client's view of it (requirement R4).
+    pub location_repair: bool,
+    /// Idle target connections.
+    pub keep_alive: KeepAlive,
+}
+
+/// HTTP version towards targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpVersion {
+    /// HTTP/1.0: a connection for each request.
+    V1_0,
+    /// HTTP/1.1, kept alive.
+    #[default]
+    V1_1,
+}
+
+/// Idle connections to the targets of a group, for each shard and target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Most that are kept; 0 keeps none.
+    pub idle_max: u16,
+    /// One that was idle for so long is closed.
+    pub idle_timeout: Duration,
+    /// One that was made so long ago is not used again.
+    pub lifetime: Duration,
+}
+
+/// How a client stays with its target (requirements S1, S2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stickiness {
+    /// Name of the balancer's own cookie.
+    pub cookie: Arc<str>,
+    /// The target's cookie that it follows (requirement S2); `None`: it follows none (S1).
+    pub app_cookie: Option<Arc<str>>,
+    /// How long a session lasts after its last response. Whole seconds.
+    pub duration: Duration,
+    /// The cookie gets `Secure`.
+    pub secure: bool,
+    /// The cookie gets `SameSite`.
+    pub same_site: Option<SameSite>,
+}
+
+/// `SameSite` of a cookie (RFC 6265bis, 5.6.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Strict`.
+    Strict,
+    /// `Lax`.
+    Lax,
+    /// `None`; browsers want `Secure` with it.
+    None,
 }
 
 /// How a target is picked.
@@ -142,8 +323,10 @@ pub enum Algorithm {
     /// Smooth weighted round robin: a heavy target's turns are spread.
     #[default]
     WeightedRoundRobin,
-    /// Fewest connections for its weight.
+    /// Fewest connections for its weight: tcp groups.
     LeastConnections,
+    /// Fewest requests in flight for its weight: http groups.
+    LeastOutstandingRequests,
 }
 
 /// `health_check = { ... }` (requirements H1, H2, H7).
@@ -167,10 +350,37 @@ pub struct HealthCheck {
 }
 
 /// What a health check does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckProtocol {
     /// Connect, then close.
     Tcp,
+    /// A request, and a status that matches.
+    Http(HttpCheck),
+}
+
+/// What an HTTP check asks and wants to hear (requirement H1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// Path, with a query where there is one.
+    pub path: Arc<str>,
+    /// `Host`; `None` names the target's address and port.
+    pub host: Option<Arc<str>>,
+    /// `HEAD` or `GET`.
+    pub method: CheckMethod,
+    /// HTTP version of the request.
+    pub version: HttpVersion,
+    /// Statuses that count as healthy.
+    pub matcher: Vec<RangeInclusive<u16>>,
+}
+
+/// Method of an HTTP check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CheckMethod {
+    /// `HEAD`.
+    #[default]
+    Head,
+    /// `GET`.
+    Get,
 }
 
 /// One target: an address and port in a group.
@@ -202,16 +412,30 @@ pub enum TargetKind {
     Idc,
 }
 
-impl Snapshot {
-    /// The group a listener's default action names.
+impl Service {
+    /// Indices of the groups that it may send to, ascending, each once.
     #[must_use]
-    pub fn group_of(&self, listener: &Listener) -> &Arc<TargetGroup> {
-        &self.groups[listener.group]
+    pub fn groups(&self) -> Vec<usize> {
+        match self {
+            Service::Relay(group) => vec![*group],
+            Service::Http(http) => http.router.groups(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The groups that a listener may send to, each once.
+    #[must_use]
+    pub fn groups_of<'s>(&'s self, listener: &Listener) -> Vec<&'s Arc<TargetGroup>> {
+        listener.service.groups().into_iter().map(|index| &self.groups[index]).collect()
     }
 
-    /// An L4 listener with no target bound refuses connections: nothing listens (requirement L4).
+    /// An L4 listener with no target bound refuses connections: nothing listens. An L7 listener always accepts (requirement L4).
     #[must_use]
     pub fn is_bound(&self, listener: &Listener) -> bool {
-        !self.group_of(listener).targets.is_empty()
+        match listener.service {
+            Service::Relay(group) => !self.groups[group].targets.is_empty(),
+            Service::Http(_) => true,
+        }
     }
 }

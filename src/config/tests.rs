@@ -61,7 +61,7 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(listener.address, address("0.0.0.0:80"));
     assert_eq!(listener.scheme, Scheme::InternetFacing);
     assert_eq!(listener.idle_timeout, Duration::from_secs(350));
-    let group = snapshot.group_of(listener);
+    let group = snapshot.groups_of(listener)[0];
     assert_eq!(&*group.name, "app");
     assert_eq!(group.algorithm, Algorithm::WeightedRoundRobin);
     assert_eq!((group.fail_open, group.retries, group.connect_timeout), (true, 2, Duration::from_secs(4)));

@@ -205,10 +205,10 @@ pub(super) fn target_kind(value: &DeValue<'_>) -> Read<TargetKind> {
 }
 
 /// One of a closed set of strings.
-fn choice<T: Copy>(value: &DeValue<'_>, known: &[(&str, T)]) -> Read<T> {
+fn choice<T: Clone>(value: &DeValue<'_>, known: &[(&str, T)]) -> Read<T> {
     let typed = text(value)?;
     if let Some((_, chosen)) = known.iter().find(|(name, _)| *name == typed) {
-        return Ok(*chosen);
+        return Ok(chosen.clone());
     }
     let names = || known.iter().map(|(name, _)| *name);
     let list = || format!("choose {}", names().map(quoted).collect::<Vec<_>>().join(" or "));

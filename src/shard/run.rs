@@ -188,7 +188,7 @@ impl Shard {
 
     fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
         let now = SystemTime::now();
-        let in_use: HashSet<usize> = snapshot.listeners.iter().map(|listener| listener.group).collect();
+        let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
         let mut unbound = 0;
@@ -229,7 +229,7 @@ impl Shard {
         let mut before = self.listenings.take();
         let groups = self.groups.borrow();
         let listenings = snapshot.listeners.iter().map(|config| {
-            let group = Rc::clone(&groups[&snapshot.group_of(config).name]);
+            let group = Rc::clone(&groups[&snapshot.groups_of(config)[0].name]);
             let listening = before.remove(&config.name).map_or_else(
                 || Listening::new(Arc::clone(config), Rc::clone(&group)),
                 |listening| {
@@ -305,7 +305,7 @@ impl Shard {
     pub(super) fn address_of_group(&self, group: &Group, target: IpAddr) -> Option<IpAddr> {
         let snapshot = self.snapshot.borrow();
         let name = &group.config().name;
-        let of_group = |listener: &&Arc<Listener>| snapshot.group_of(listener).name == *name;
+        let of_group = |listener: &&Arc<Listener>| snapshot.groups_of(listener).iter().any(|group| group.name == *name);
         snapshot.listeners.iter().filter(of_group).map(|listener| listener.address.ip()).find(|address| {
             !address.is_unspecified()
                 && address.is_ipv6() == target.is_ipv6()

@@ -19,6 +19,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             let groups: Vec<_> =
                 groups.into_iter().map(|(name, group)| Arc::new(TargetGroup { name: name.into(), ..group })).collect();
             btree_map(name(), listener(groups.len()), 0..5).prop_map(move |listeners| Snapshot {
+                access_log: None,
                 revision: 1,
                 balancer: balancer.clone(),
                 cores: cores.clone(),
@@ -84,7 +85,7 @@ fn listener(groups: usize) -> impl Strategy<Value = Listener> {
         address: SocketAddr::new(ip, 1),
         scheme,
         idle_timeout,
-        group,
+        service: Service::Relay(group),
     })
 }
 
@@ -99,6 +100,7 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
     let connect_timeout = millis(&limits::CONNECT_TIMEOUT);
     let rest = (algorithm, option::of(check(is_v6)), any::<bool>(), connect_timeout, limits::RETRIES);
     (rest, targets).prop_map(|((algorithm, health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+        http: None,
         name: "".into(),
         protocol: Protocol::Tcp,
         algorithm,
@@ -182,7 +184,7 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
         "address": listener.address,
         "scheme": listener.scheme,
         "idle_timeout": typed_duration(listener.idle_timeout),
-        "default_action": { "forward": *snapshot.group_of(listener).name },
+        "default_action": { "forward": *snapshot.groups_of(listener)[0].name },
     })
 }
 

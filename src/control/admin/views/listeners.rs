@@ -24,7 +24,7 @@ impl View {
             "port": listener.address.port(),
             "scheme": listener.scheme,
             "idle_timeout_seconds": seconds(listener.idle_timeout),
-            "target_group": &*self.snapshot.group_of(listener).name,
+            "target_groups": self.snapshot.groups_of(listener).iter().map(|group| &*group.name).collect::<Vec<_>>(),
             "bound": !reports.is_empty() && reports.iter().all(|report| report.bound),
             "connections": {
                 "accepted": total(|report| report.counts.accepted),

@@ -1,11 +1,12 @@
 //! Target groups and their targets, with each target's health as all shards see it (requirements G11, H4, H5).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::{View, micros, rfc3339, seconds};
-use crate::config::{CheckProtocol, HealthCheck, Target, TargetGroup};
+use crate::config::{CheckProtocol, HealthCheck, Listener, Target, TargetGroup};
 use crate::health::{Failure, LastCheck, State};
 use crate::metrics;
 use crate::shard::{GroupReport, TargetReport};
@@ -16,8 +17,9 @@ impl View {
         let targets =
             group.targets.iter().enumerate().map(|(index, target)| worst(&of_target(&reports, index, target)));
         let healthy = targets.filter(|state| *state == Some(State::Healthy)).count();
-        let listeners =
-            self.snapshot.listeners.iter().filter(|listener| self.snapshot.group_of(listener).name == group.name);
+        let names_it =
+            |listener: &&Arc<Listener>| self.snapshot.groups_of(listener).iter().any(|named| named.name == group.name);
+        let listeners = self.snapshot.listeners.iter().filter(names_it);
         json!({
             "name": &*group.name,
             "protocol": group.protocol.as_str(),
@@ -103,6 +105,7 @@ fn health_check(check: &HealthCheck) -> Value {
     json!({
         "protocol": match check.protocol {
             CheckProtocol::Tcp => "tcp",
+            CheckProtocol::Http(_) => "http",
         },
         "port": check.port,
         "interval_seconds": seconds(check.interval),

@@ -1,0 +1,3 @@
+//! HTTP: from a request's bytes to a target and back.
+
+pub mod router;
