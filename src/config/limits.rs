@@ -46,6 +46,66 @@ pub const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Dura
 /// Idle timeout of a tcp listener by default. NLB.
 pub const IDLE_TIMEOUT_TCP_DEFAULT: Duration = Duration::from_secs(350);
 
+/// Idle timeout of an http listener by default. ALB.
+pub const IDLE_TIMEOUT_HTTP_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a request's head may take from its first byte. CLB's `client_header_timeout`: 30 s to 120 s; ours starts at 1 s.
+pub const HEADER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
+
+/// Header timeout by default. CLB.
+pub const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a request's body may stand still. CLB's `client_body_timeout`: 30 s to 120 s; ours starts at 1 s.
+pub const BODY_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
+
+/// Body timeout by default. CLB.
+pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a client may take nothing of its response. CLB's `send_timeout`.
+pub const SEND_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Send timeout by default. CLB.
+pub const SEND_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a target may take to begin its answer, and to go on with it. CLB's `proxy_read_timeout`: 30 s to 3600 s; ours
+/// starts at 1 s.
+pub const RESPONSE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Response timeout by default. CLB.
+pub const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long requests to an unbound target may go on. ALB.
+pub const DEREGISTRATION_DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+/// Deregistration delay by default. ALB.
+pub const DEREGISTRATION_DELAY_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Idle connections kept for each shard and target. Ours: more than a target with a thread a connection likes to have.
+pub const KEEP_ALIVE_IDLE_MAX: RangeInclusive<u16> = 0..=1024;
+
+/// Idle connections kept by default. Ours: with fewer, a burst of so many clients connects anew each time.
+pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
+
+/// How long an idle connection to a target is kept. nginx's `keepalive_timeout` of an upstream has no bounds; these are ours.
+pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle
+/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx 60 s,
+/// HAProxy's `pool-purge-delay` 5 s.)
+pub const KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
+
+/// How old a connection to a target may get. Ours: to a day.
+pub const KEEP_ALIVE_LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// Lifetime by default. nginx's `keepalive_time`.
+pub const KEEP_ALIVE_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Path of an HTTP check by default. CLB and ALB.
+pub const CHECK_PATH_DEFAULT: &str = "/";
+
+/// Statuses that an HTTP check takes for healthy by default. NLB; ALB takes 200 only, CLB takes any.
+pub const CHECK_MATCHER_DEFAULT: RangeInclusive<u16> = 200..=399;
+
 /// How long a connect to a target may take. CLB's `proxy_connect_timeout`: 4 s to 120 s; ours starts at 50 ms, which a
 /// target in the same network keeps easily.
 pub const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(120);

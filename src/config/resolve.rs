@@ -12,11 +12,13 @@ use std::sync::Arc;
 use super::error::{Report, Wrong, did_you_mean, quoted};
 use super::raw::{At, Raw, RawAdmin, RawBalancer, RawGroup, RawHealthCheck, RawListener, RawTarget};
 use super::snapshot::{
-    Admin, AdminAddress, Algorithm, Balancer, CheckProtocol, Cores, HealthCheck, Listener, Scheme, Service, Snapshot,
-    Target, TargetGroup, TargetKind,
+    Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, Forwarded, HealthCheck, Http,
+    HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, Protocol, Scheme, Service, Snapshot, Target,
+    TargetGroup, TargetKind,
 };
 use super::values::PortPolicy;
 use super::{Mode, limits, private};
+use crate::l7::router::{Action, Forward, Router, WeightedGroup};
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
 pub(super) fn resolve(raw: Raw, mode: Mode, report: &Report) -> Snapshot {
@@ -75,19 +77,26 @@ impl Scope<'_> {
         let group = self.group_named(raw, groups);
         let (address, group) = (raw.address.as_ref()?, group?);
         self.does_not_forward_to_itself(raw, address, &groups[group]);
+        let protocol = raw.protocol.as_ref()?.value;
+        self.protocols_agree(raw, protocol, &groups[group]);
+        let (service, idle_timeout) = match protocol {
+            Protocol::Tcp => (Service::Relay(group), limits::IDLE_TIMEOUT_TCP_DEFAULT),
+            Protocol::Http => (Service::Http(http(group)?), limits::IDLE_TIMEOUT_HTTP_DEFAULT),
+        };
         Some(Listener {
             name: raw.name.as_ref()?.value.clone(),
-            protocol: raw.protocol.as_ref()?.value,
+            protocol,
             address: address.value,
             scheme: value_or(raw.scheme.as_ref(), self.scheme),
-            idle_timeout: value_or(raw.idle_timeout.as_ref(), limits::IDLE_TIMEOUT_TCP_DEFAULT),
-            service: Service::Relay(group),
+            idle_timeout: value_or(raw.idle_timeout.as_ref(), idle_timeout),
+            service,
         })
     }
 
     fn group(&self, raw: &RawGroup) -> Option<TargetGroup> {
         let health_check = self.health_check(raw);
         self.targets_are_unique(raw);
+        self.algorithm_fits(raw);
         Some(TargetGroup {
             targets: raw.targets.iter().filter_map(|target| self.target(target)).collect(),
             name: raw.name.as_ref()?.value.clone(),
@@ -97,7 +106,7 @@ impl Scope<'_> {
             fail_open: value_or(raw.fail_open.as_ref(), limits::FAIL_OPEN_DEFAULT),
             connect_timeout: value_or(raw.connect_timeout.as_ref(), limits::CONNECT_TIMEOUT_DEFAULT),
             retries: value_or(raw.retries.as_ref(), limits::RETRIES_DEFAULT),
-            http: None,
+            http: (raw.protocol.as_ref()?.value == Protocol::Http).then(http_group),
         })
     }
 
@@ -106,7 +115,13 @@ impl Scope<'_> {
         self.timeout_is_below_interval(group);
         self.source_reaches_targets(group);
         Some(HealthCheck {
-            protocol: raw.protocol.as_ref().map_or(Some(CheckProtocol::Tcp), |protocol| protocol.value.clone())?,
+            protocol: match &raw.protocol {
+                Some(given) => given.value.clone()?,
+                None if group.protocol.as_ref().is_some_and(|protocol| protocol.value == Protocol::Http) => {
+                    CheckProtocol::Http(http_check())
+                }
+                None => CheckProtocol::Tcp,
+            },
             port: raw.port.as_ref().map(|port| port.value),
             interval: value_or(raw.interval.as_ref(), limits::HEALTH_INTERVAL_DEFAULT),
             timeout: value_or(raw.timeout.as_ref(), limits::HEALTH_TIMEOUT_DEFAULT),
@@ -190,6 +205,36 @@ impl Scope<'_> {
             self.report.at(forward.line, format!("{}: default_action.forward", listener.place), Wrong::new(what, mend));
         }
         None
+    }
+
+    /// A tcp listener has no requests to give to an http group, and requests cannot be spread over a tcp group.
+    fn protocols_agree(&self, listener: &RawListener, protocol: Protocol, group: &RawGroup) {
+        let (Some(forward), Some(of_group)) = (&listener.forward, &group.protocol) else { return };
+        if of_group.value == protocol {
+            return;
+        }
+        let (ours, theirs) = (protocol.as_str(), of_group.value.as_str());
+        let what = format!("the listener speaks {ours}, {} (line {}) speaks {theirs}", group.place, of_group.line);
+        let wrong =
+            Wrong::new(what, format!("give one of them the other's protocol, or add a group of protocol \"{ours}\""));
+        self.report.at(forward.line, format!("{}: default_action.forward", listener.place), wrong);
+    }
+
+    /// Requirement B1: a tcp group has connections, an http group has requests.
+    fn algorithm_fits(&self, group: &RawGroup) {
+        let (Some(algorithm), Some(protocol)) = (&group.algorithm, &group.protocol) else { return };
+        let (what, mend) = match (protocol.value, algorithm.value) {
+            (Protocol::Tcp, Algorithm::LeastOutstandingRequests) => (
+                "\"least_outstanding_requests\" counts requests, and a tcp group has connections only",
+                "use \"least_connections\"",
+            ),
+            (Protocol::Http, Algorithm::LeastConnections) => (
+                "\"least_connections\" counts clients' connections, and an http group is given requests",
+                "use \"least_outstanding_requests\"",
+            ),
+            _ => return,
+        };
+        self.report.at(algorithm.line, format!("{}: algorithm", group.place), Wrong::new(what, mend));
     }
 
     /// A connection would come back to the listener for ever, until descriptors run out.
@@ -309,6 +354,47 @@ fn balancer(raw: RawBalancer, scheme: Scheme) -> Balancer {
         network: value(raw.network),
         zone: value(raw.zone),
         scheme,
+    }
+}
+
+fn http(group: usize) -> Option<Http> {
+    let forward = Forward { groups: vec![WeightedGroup { group, weight: 1 }], group_stickiness: None, rewrite: None };
+    Some(Http {
+        router: Router::new(Vec::new(), Action::Forward(forward)).ok()?,
+        hygiene: Hygiene::default(),
+        forwarded: Forwarded::default(),
+        trace_id: false,
+        server_header: None,
+        header_timeout: limits::HEADER_TIMEOUT_DEFAULT,
+        body_timeout: limits::BODY_TIMEOUT_DEFAULT,
+        send_timeout: limits::SEND_TIMEOUT_DEFAULT,
+        body_bytes_max: None,
+        error_pages: Vec::new(),
+    })
+}
+
+fn http_group() -> HttpGroup {
+    HttpGroup {
+        version: HttpVersion::default(),
+        stickiness: None,
+        deregistration_delay: limits::DEREGISTRATION_DELAY_DEFAULT,
+        response_timeout: limits::RESPONSE_TIMEOUT_DEFAULT,
+        location_repair: true,
+        keep_alive: KeepAlive {
+            idle_max: limits::KEEP_ALIVE_IDLE_MAX_DEFAULT,
+            idle_timeout: limits::KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT,
+            lifetime: limits::KEEP_ALIVE_LIFETIME_DEFAULT,
+        },
+    }
+}
+
+fn http_check() -> HttpCheck {
+    HttpCheck {
+        path: limits::CHECK_PATH_DEFAULT.into(),
+        host: None,
+        method: CheckMethod::default(),
+        version: HttpVersion::default(),
+        matcher: vec![limits::CHECK_MATCHER_DEFAULT],
     }
 }
 

@@ -158,26 +158,25 @@ pub(super) fn port_policy(value: &DeValue<'_>) -> Read<PortPolicy> {
 
 /// Protocol of a listener or a target group.
 pub(super) fn protocol(value: &DeValue<'_>) -> Read<Protocol> {
-    let mend = "write protocol = \"tcp\"";
     match text(value)? {
-        later @ ("udp" | "tcp_ssl" | "tls" | "http" | "https") => {
-            Err(Wrong::new(format!("{} is not served: this version serves tcp only", quoted(later)), mend))
-        }
-        _ => choice(value, &[("tcp", Protocol::Tcp)]),
+        later @ ("udp" | "tcp_ssl" | "tls" | "https") => Err(Wrong::new(
+            format!("{} is not served: this version serves tcp and http", quoted(later)),
+            "write protocol = \"tcp\" or protocol = \"http\"",
+        )),
+        _ => choice(value, &[("tcp", Protocol::Tcp), ("http", Protocol::Http)]),
     }
 }
 
 pub(super) fn algorithm(value: &DeValue<'_>) -> Read<Algorithm> {
-    let known =
-        [("weighted_round_robin", Algorithm::WeightedRoundRobin), ("least_connections", Algorithm::LeastConnections)];
+    let known = [
+        ("weighted_round_robin", Algorithm::WeightedRoundRobin),
+        ("least_connections", Algorithm::LeastConnections),
+        ("least_outstanding_requests", Algorithm::LeastOutstandingRequests),
+    ];
     match text(value)? {
-        "least_outstanding_requests" => Err(Wrong::new(
-            "\"least_outstanding_requests\" counts requests, and a tcp group has connections only",
-            "use \"least_connections\"",
-        )),
         later @ ("source_ip_hash" | "weighted_random" | "maglev") => Err(Wrong::new(
             format!("{} is not in this version", quoted(later)),
-            "use \"weighted_round_robin\" or \"least_connections\"",
+            "use \"weighted_round_robin\", or \"least_connections\" (tcp), or \"least_outstanding_requests\" (http)",
         )),
         _ => choice(value, &known),
     }

@@ -14,7 +14,26 @@ pub struct Router {
     default: Action,
 }
 
+/// Why rules cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouterError {
+    /// Which rule; `None`: the default action.
+    pub priority: Option<u16>,
+    /// What is wrong.
+    pub what: String,
+    /// How to mend it.
+    pub mend: String,
+}
+
 impl Router {
+    /// Compiles the rules.
+    ///
+    /// # Errors
+    /// A rule that cannot be used.
+    pub fn new(rules: Vec<Rule>, default: Action) -> Result<Router, RouterError> {
+        Ok(Router { rules, default })
+    }
+
     /// Indices of the groups that rules forward to, ascending, each once.
     #[must_use]
     pub fn groups(&self) -> Vec<usize> {
