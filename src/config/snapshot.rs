@@ -109,7 +109,7 @@ pub enum Service {
     /// L4: each connection goes to a target of this group, an index into `Snapshot::groups`.
     Relay(usize),
     /// L7: each request goes where the rules send it.
-    Http(Http),
+    Http(Arc<Http>),
 }
 
 /// What an http listener does with requests.

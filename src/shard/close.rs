@@ -7,7 +7,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::accept::microseconds;
+use super::microseconds;
 use super::run::Shard;
 use super::table::Connection;
 use crate::l4::{Fault, Side};
@@ -25,6 +25,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// No target may take a connection: weight 0, or unhealthy without fail open.
     NoTarget,
+    /// The only targets left have the client's own address (requirement B4).
+    Loopback,
     /// Every target that was tried refused or did not answer.
     ConnectFailed,
     /// The target was unbound (requirement W3).
@@ -37,12 +39,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 9] = [
+    pub const ALL: [CloseReason; 10] = [
         CloseReason::Completed,
         CloseReason::ClientFailed,
         CloseReason::TargetFailed,
         CloseReason::IdleTimeout,
         CloseReason::NoTarget,
+        CloseReason::Loopback,
         CloseReason::ConnectFailed,
         CloseReason::TargetUnbound,
         CloseReason::Drained,
@@ -58,6 +61,7 @@ impl CloseReason {
             CloseReason::TargetFailed => "target_failed",
             CloseReason::IdleTimeout => "idle_timeout",
             CloseReason::NoTarget => "no_target",
+            CloseReason::Loopback => "loopback",
             CloseReason::ConnectFailed => "connect_failed",
             CloseReason::TargetUnbound => "target_unbound",
             CloseReason::Drained => "drained",
