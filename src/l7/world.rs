@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use quanta::Instant;
 
+use super::forwarded::Client;
 use super::http1::Exchange;
+use super::replies::DATE_BYTES;
 use super::stickiness::Tag;
 use super::why::Why;
 use crate::config::{Http, HttpGroup, Listener, Service, Snapshot, TargetGroup};
@@ -20,7 +22,7 @@ use crate::ring::{Pool, Stream};
 /// The surroundings of one client's connection.
 pub trait World {
     /// The client's connection.
-    type Client: Stream;
+    type Stream: Stream;
     /// A target's connection.
     type Lease: Lease;
     /// A deadline.
@@ -35,7 +37,7 @@ pub trait World {
     fn unix_time(&self) -> Duration;
 
     /// `Date` of now (RFC 9110 5.6.7).
-    fn with_date<T>(&self, write: impl FnOnce(&str) -> T) -> T;
+    fn date(&self) -> [u8; DATE_BYTES];
 
     /// Ends at a deadline.
     fn sleep_until(&self, at: Instant) -> Self::Sleep;
@@ -45,6 +47,9 @@ pub trait World {
 
     /// Who is at the other end, and which of our addresses it came to.
     fn ends(&self) -> Ends;
+
+    /// The client as targets are told of it.
+    fn client(&self) -> &Client;
 
     /// A random number.
     fn roll(&self) -> u64;

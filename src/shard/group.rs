@@ -229,7 +229,7 @@ impl Group {
             return;
         }
         for (index, target) in self.targets.borrow().iter().enumerate() {
-            let mut tags = keys.tags(&config.name, target.address).peekable();
+            let mut tags = keys.target_tags(&config.name, target.address).peekable();
             target.tag.set(tags.peek().copied());
             sessions.extend(tags.map(|tag| (tag, index)));
         }

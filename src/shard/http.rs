@@ -24,7 +24,9 @@ use super::table::Connection;
 use crate::config::KeepAlive;
 use crate::health::Failure;
 use crate::l4::Side;
-use crate::l7::{self, Ends, Exchange, Lease, Ordered, Patience, Tag, Terms, Wanted, Why, Wish, World};
+use crate::l7::forwarded::Client;
+use crate::l7::replies::DATE_BYTES;
+use crate::l7::{self, Ends, Exchange, Lease, Ordered, Patience, Tag, Terms, UrlScheme, Wanted, Why, Wish, World};
 use crate::ring::{Pool, Sleep, TcpStream};
 
 /// One client's connection and the shard around it.
@@ -32,6 +34,7 @@ pub(super) struct Port {
     shard: Rc<Shard>,
     connection: Rc<Connection>,
     local: SocketAddr,
+    client: Client,
     /// What the request at hand is served by.
     serving: RefCell<Option<Rc<Serving>>>,
 }
@@ -45,7 +48,8 @@ pub(super) struct Attempts {
 
 impl Port {
     pub(super) fn new(shard: Rc<Shard>, connection: Rc<Connection>, local: SocketAddr) -> Self {
-        Port { shard, connection, local, serving: RefCell::new(None) }
+        let client = Client::new(connection.client.ip(), UrlScheme::Http, local.port());
+        Port { shard, connection, local, client, serving: RefCell::new(None) }
     }
 }
 
@@ -79,7 +83,7 @@ impl From<Why> for CloseReason {
 }
 
 impl World for Port {
-    type Client = TcpStream;
+    type Stream = TcpStream;
     type Lease = Leased;
     type Sleep = Sleep;
     type Attempts = Attempts;
@@ -92,8 +96,8 @@ impl World for Port {
         self.shard.clock.unix_time()
     }
 
-    fn with_date<T>(&self, write: impl FnOnce(&str) -> T) -> T {
-        self.shard.clock.with_date(write)
+    fn date(&self) -> [u8; DATE_BYTES] {
+        self.shard.clock.date()
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {
@@ -106,6 +110,10 @@ impl World for Port {
 
     fn ends(&self) -> Ends {
         Ends { client: self.connection.client, local: self.local }
+    }
+
+    fn client(&self) -> &Client {
+        &self.client
     }
 
     fn roll(&self) -> u64 {

@@ -140,7 +140,7 @@ impl Shard {
             listenings: RefCell::default(),
             groups: RefCell::default(),
             draining: Cell::new(false),
-            clock: Clock::default(),
+            clock: Clock::new(),
             exchanges: RefCell::default(),
             dice: RefCell::default(),
             accept_trouble: Cell::new(false),

@@ -34,7 +34,7 @@ pub enum Closed {
 
 pub(super) struct Connection<'c, W: World> {
     pub(super) world: &'c W,
-    pub(super) client: &'c W::Client,
+    pub(super) client: &'c W::Stream,
     /// Received and not yet looked at.
     pub(super) input: Option<Buf>,
     pub(super) deadline: Deadline<W>,
@@ -42,7 +42,7 @@ pub(super) struct Connection<'c, W: World> {
 }
 
 /// Serves `client` to its end. Everything is out when it ends `Completed`: the stream may be closed.
-pub async fn serve<W: World>(world: &W, client: &W::Client) -> Closed {
+pub async fn serve<W: World>(world: &W, client: &W::Stream) -> Closed {
     let mut connection = Connection { world, client, input: None, deadline: Deadline::new(), requests: 0 };
     loop {
         let (mut exchange, refused) = match connection.next_head().await {

@@ -23,8 +23,9 @@ use crate::l4::{self, Side};
 use crate::l7::framing::{Body, BodyLength, Form, RequestHead, ResponseHead, Verdict, Version};
 use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
-use crate::l7::replies::{self, Reply};
-use crate::l7::router::{Decision, Forward, Subject};
+use crate::l7::replies;
+use crate::l7::replies::Setting;
+use crate::l7::router::{Decision, FixedResponse, Forward, Subject};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
 use crate::l7::sessions::Session;
@@ -57,6 +58,24 @@ pub struct Exchange {
     /// Finished lines that a head gets.
     pub(super) lines: Vec<u8>,
     pub(super) scratch: Vec<u8>,
+    /// Where a rule redirected the client to.
+    pub redirect_url: Vec<u8>,
+    /// Path and query after a rewrite; empty without one.
+    pub path: Vec<u8>,
+    /// `Host` after a rewrite; empty without one.
+    pub host: Vec<u8>,
+    /// `X-Amzn-Trace-Id` as the target got it.
+    pub trace_id: Vec<u8>,
+}
+
+/// A response of the balancer's own.
+#[derive(Debug, Clone, Copy)]
+enum Reply<'r> {
+    /// What went wrong, by its status.
+    Error(u16),
+    /// To `Exchange::redirect_url`.
+    Redirect(u16),
+    Fixed(&'r FixedResponse),
 }
 
 /// What becomes of the client's connection.
@@ -87,6 +106,10 @@ impl Exchange {
             target_head: Vec::new(),
             lines: Vec::new(),
             scratch: Vec::new(),
+            redirect_url: Vec::new(),
+            path: Vec::new(),
+            host: Vec::new(),
+            trace_id: Vec::new(),
         }
     }
 
@@ -99,6 +122,10 @@ impl Exchange {
         self.upload = Body::new(BodyLength::None);
         self.body_bytes = 0;
         self.session.clear();
+        self.redirect_url.clear();
+        self.path.clear();
+        self.host.clear();
+        self.trace_id.clear();
         self.verdict = Verdict::Serve;
     }
 }
@@ -134,12 +161,11 @@ impl<W: World> Connection<'_, W> {
             Decision::Redirect(redirect) => {
                 record.action = Taken::Redirect;
                 heads::write_location(exchange, redirect, self.world.ends());
-                let reply = Reply::redirect(redirect.status(), &exchange.scratch);
-                self.reply(exchange, &terms, &reply).await
+                self.reply(exchange, &terms, Reply::Redirect(redirect.status())).await
             }
             Decision::FixedResponse(fixed) => {
                 record.action = Taken::FixedResponse;
-                self.reply(exchange, &terms, &Reply::fixed(fixed)).await
+                self.reply(exchange, &terms, Reply::Fixed(fixed)).await
             }
         }
     }
@@ -274,13 +300,13 @@ impl<W: World> Connection<'_, W> {
     /// Tells the client what went wrong.
     async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why, lingers: Lingers) -> After {
         exchange.record.why = Some(why);
-        let reply = Reply::error(why.status(), &terms.http.error_pages);
+        let reply = Reply::Error(why.status());
         // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
         let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505) || why == Why::Drained;
         if !ends {
-            return self.reply(exchange, terms, &reply).await;
+            return self.reply(exchange, terms, reply).await;
         }
-        self.write_reply(exchange, terms, &reply, After::Close(lingers));
+        self.write_reply(exchange, terms, reply, After::Close(lingers));
         match self.flush(exchange, terms.http.send_timeout).await {
             Ok(()) => After::Close(lingers),
             Err(why) => After::Break(why),
@@ -288,7 +314,7 @@ impl<W: World> Connection<'_, W> {
     }
 
     /// Sends a response of the balancer's own, and goes on if the request allows.
-    async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: &Reply<'_>) -> After {
+    async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
         let stays = stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
         let read = exchange.upload.is_done();
@@ -304,16 +330,36 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    fn write_reply(&self, exchange: &mut Exchange, terms: &Terms, reply: &Reply<'_>, after: After) {
-        let Exchange { request, to_client, record, .. } = &mut *exchange;
-        let connection = heads::client_connection(request, after == After::Next);
+    fn write_reply(&self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>, after: After) {
+        let Exchange { request, to_client, record, redirect_url, .. } = &mut *exchange;
+        let connection = match heads::client_connection(request, after == After::Next) {
+            ClientConnection::KeepAlive | ClientConnection::Upgrade => replies::Connection::KeepAlive,
+            ClientConnection::KeepAliveForHttp10 => replies::Connection::KeepAliveForHttp10,
+            ClientConnection::Close => replies::Connection::Close,
+        };
+        let setting = Setting {
+            connection,
+            body: if request.is_head() { replies::Body::Withheld } else { replies::Body::Sent },
+            server: terms.http.server_header.as_deref(),
+            date: &self.world.date(),
+        };
         to_client.clear();
-        self.world.with_date(|date| {
-            let server = terms.http.server_header.as_deref();
-            replies::write(reply, request.is_head(), connection, date, server, to_client.bytes());
-        });
-        record.status = reply.status();
-        record.sent_bytes += to_client.bytes().len() as u64;
+        let out = to_client.bytes();
+        record.status = match reply {
+            Reply::Error(status) => {
+                replies::error(status, &terms.http.error_pages, &setting, out);
+                status
+            }
+            Reply::Redirect(status) => {
+                replies::redirect(status, redirect_url, &setting, out);
+                status
+            }
+            Reply::Fixed(fixed) => {
+                replies::fixed(fixed, &setting, out);
+                fixed.status
+            }
+        };
+        record.sent_bytes += out.len() as u64;
     }
 
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.

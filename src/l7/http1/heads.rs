@@ -4,12 +4,13 @@
 
 use super::exchange::Exchange;
 use super::relay::Fit;
-use crate::config::{Forwarded, HttpGroup, HttpVersion};
+use crate::config::{HttpGroup, HttpVersion};
 use crate::l7::forwarded::{self, Trace};
 use crate::l7::framing::{
     Body, BodyLength, ClientConnection, Form, Length, RequestEdits, RequestHead, ResponseEdits, Upgrade, Verdict, Version,
 };
 use crate::l7::location;
+use crate::l7::UrlScheme;
 use crate::l7::router::Forward;
 use crate::l7::sessions;
 use crate::l7::why::Why;
@@ -23,7 +24,7 @@ pub(super) fn write_request<W: World>(
     group: &HttpGroup,
     forward: &Forward,
 ) -> Result<(), Why> {
-    let Exchange { request, lines, target_head, path, host, record, .. } = exchange;
+    let Exchange { request, lines, target_head, path, host, trace_id, .. } = exchange;
     let mode = terms.http.forwarded;
     lines.clear();
     let received = request.values("x-forwarded-for");
@@ -31,8 +32,7 @@ pub(super) fn write_request<W: World>(
     let trace = terms.http.trace_id.then(|| trace(world));
     if let Some(trace) = trace {
         let value = forwarded::write_trace_id(request.values("x-amzn-trace-id").next(), trace, lines);
-        record.trace_id.clear();
-        record.trace_id.extend_from_slice(&lines[value]);
+        trace_id.extend_from_slice(&lines[value]);
     }
     path.clear();
     host.clear();
@@ -146,7 +146,7 @@ impl Dropped {
 
 /// Writes the lines that the response gets: cookies, `Server`, repaired places.
 fn write_lines<W: World>(exchange: &mut Exchange, world: &W, terms: &Terms, lease: &W::Lease) -> Dropped {
-    let Exchange { request, response, lines, record, session, scratch, .. } = exchange;
+    let Exchange { request, response, lines, record, session, scratch, host, .. } = exchange;
     let mut dropped = Dropped::default();
     lines.clear();
     if let Some(server) = &terms.http.server_header {
@@ -164,11 +164,17 @@ fn write_lines<W: World>(exchange: &mut Exchange, world: &W, terms: &Terms, leas
         sessions::write_group_cookie(terms, record.rule, stickiness, group, world.unix_time().as_secs(), lines);
     }
     if http.location_repair {
-        let place = location::Place::new(request.authority(), lease.address(), world.client());
+        let target_authority = if host.is_empty() { request.authority() } else { host };
+        let ends = location::Ends {
+            scheme: UrlScheme::Http,
+            authority: request.authority(),
+            target_authority,
+            target: lease.address(),
+        };
         for (name, line) in [("location", &b"Location: "[..]), ("content-location", b"Content-Location: ")] {
             let Some(value) = response.values(name).next() else { continue };
             scratch.clear();
-            if place.repair(value, scratch) {
+            if location::repair(value, &ends, scratch) {
                 dropped.add(name);
                 for part in [line, scratch, b"\r\n"] {
                     lines.extend_from_slice(part);

@@ -79,7 +79,7 @@ enum Waiting {
 /// A request on its way. See the module's header.
 pub(super) struct Relay<'r, W: World> {
     pub(super) world: &'r W,
-    pub(super) client: &'r W::Client,
+    pub(super) client: &'r W::Stream,
     pub(super) lease: &'r W::Lease,
     pub(super) terms: &'r Terms,
     pub(super) exchange: &'r mut Exchange,
@@ -108,7 +108,7 @@ impl<'r, W: World> Relay<'r, W> {
     /// The request's head is in `exchange.to_target` already.
     pub(super) fn new(
         world: &'r W,
-        (client, input): (&'r W::Client, &'r mut Option<Buf>),
+        (client, input): (&'r W::Stream, &'r mut Option<Buf>),
         lease: &'r W::Lease,
         terms: &'r Terms,
         exchange: &'r mut Exchange,
