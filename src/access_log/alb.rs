@@ -4,6 +4,7 @@
 //! What clients sent is in quotes. A quote, a backslash, and everything that is not printable ASCII is written as `\xHH`; so is
 //! a space where a field or a part of one may have none. So no client can end a field or a line.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use super::entry::{Entry, Line, Request, Rule, What};
@@ -128,41 +129,32 @@ fn begun(entry: &Entry<'_>, out: &mut Vec<u8>) {
 
 /// Every target that was tried, and what each said. Only the last one can have answered.
 fn targets(entry: &Entry<'_>, status: Option<u16>, out: &mut Vec<u8>) {
-    let last = entry.target.filter(|_| entry.tried.is_empty());
-    let tried = entry.tried.iter().copied().chain(last);
-    let count = entry.tried.len() + usize::from(last.is_some());
-    list(tried.map(Some), count, address_or_dash, out);
-    let statuses = (1..=count).map(|place| status.filter(|_| place == count && entry.target.is_some()));
-    list(statuses, count, |status: Option<u16>, out| number_or_dash(status.map(u64::from), out), out);
+    list(entry.missed.iter().copied().chain(entry.target), text::address, out);
+    let statuses = entry.missed.iter().map(|_| None).chain(entry.target.map(|_| status));
+    list(statuses, |status, out| number_or_dash(status.map(u64::from), out), out);
 }
 
-fn list<T>(values: impl Iterator<Item = T>, count: usize, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<u8>) {
+fn list<T>(values: impl Iterator<Item = T>, write: impl Fn(T, &mut Vec<u8>), out: &mut Vec<u8>) {
     out.push(b'"');
-    if count == 0 {
+    let mut values = values.peekable();
+    if values.peek().is_none() {
         out.push(b'-');
     }
-    for (index, value) in values.enumerate() {
-        if index > 0 {
+    while let Some(value) = values.next() {
+        write(value, out);
+        if values.peek().is_some() {
             out.push(b' ');
         }
-        write(value, out);
     }
     out.extend_from_slice(b"\" ");
 }
 
 /// The connection's own id, in ALB's form: one for all lines of a connection, unique across shards and restarts.
 fn trace(entry: &Entry<'_>, origin: &Origin, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"TID_");
-    hex(origin.started_at_us, 14, out);
-    hex(origin.shard, 4, out);
-    hex(entry.connection, 14, out);
-    out.push(b' ');
-}
-
-fn hex(number: u64, digits: u32, out: &mut Vec<u8>) {
-    for place in (0..digits).rev() {
-        out.push(HEX_LOWER[usize::from((number >> (4 * place)) as u8 & 0xf)]);
-    }
+    let (started, shard, connection) =
+        (origin.started_at_us & LOW_56, origin.shard & 0xffff, entry.connection & LOW_56);
+    // Writing to a vector does not fail.
+    let _ = write!(out, "TID_{started:014x}{shard:04x}{connection:014x} ");
 }
 
 /// With millisecond precision; -1 for none.
@@ -222,11 +214,12 @@ fn escape(bytes: &[u8], also_plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
     while let Some(plain) = rest.iter().position(|byte| !is_plain(*byte)) {
         out.extend_from_slice(&rest[..plain]);
         let byte = usize::from(rest[plain]);
-        out.extend_from_slice(&[b'\\', b'x', HEX_UPPER[byte >> 4], HEX_UPPER[byte & 0xf]]);
+        out.extend_from_slice(&[b'\\', b'x', HEX[byte >> 4], HEX[byte & 0xf]]);
         rest = &rest[plain + 1..];
     }
     out.extend_from_slice(rest);
 }
 
-const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
-const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+/// 14 digits of the 32 that ALB's ids have.
+const LOW_56: u64 = (1 << 56) - 1;

@@ -19,10 +19,10 @@ pub struct Entry<'a> {
     pub connection: u64,
     /// The target group's name; empty when no group was chosen.
     pub target_group: &'a str,
+    /// Targets that were tried before in vain, in order. `MISSED_MAX` are kept.
+    pub missed: &'a [SocketAddr],
     /// The target that got it; `None` when none did.
     pub target: Option<SocketAddr>,
-    /// Every target that was tried, in order; the last is `target` where there is one. `TRIED_MAX` are kept.
-    pub tried: &'a [SocketAddr],
     /// Bytes received from the client: of a request with its head, of a WebSocket or a connection all of them.
     pub received_bytes: u64,
     /// Bytes sent to the client, likewise.
@@ -176,8 +176,8 @@ impl Action {
     }
 }
 
-/// Most targets of `tried`; of more the first are left out. Ours: `limits::RETRIES` and the first attempt.
-pub const TRIED_MAX: usize = 11;
+/// Most targets of `missed`; of more the first are left out. Ours: the first attempt and the most `retries` that the config allows.
+pub const MISSED_MAX: usize = 11;
 
 /// Where a text is cut, in bytes. What is longer loses its end; it is cut nowhere else, but for syslog (syslog.rs).
 pub mod limits {

@@ -66,12 +66,12 @@ fn request_line(request: &Request<'_>, object: &mut Object<'_>) {
 
 /// Only where there is more to say than `target` does.
 fn tried(entry: &Entry<'_>, object: &mut Object<'_>) {
-    if entry.tried.is_empty() || entry.tried.iter().copied().eq(entry.target) {
+    if entry.missed.is_empty() {
         return;
     }
     object.key("tried");
     let mut next = b'[';
-    for target in entry.tried {
+    for target in entry.missed.iter().chain(&entry.target) {
         object.out.push(next);
         object.display(target);
         next = b',';

@@ -18,7 +18,7 @@ mod syslog;
 mod text;
 mod writer;
 
-pub use entry::{Action, Entry, Kind, Line, Request, Rule, TRIED_MAX, What, limits};
+pub use entry::{Action, Entry, Kind, Line, MISSED_MAX, Request, Rule, What, limits};
 pub use output::OpenError;
 pub use sink::{Recording, Sink, SinkCounts};
 pub use writer::{ApplyError, FLUSH_INTERVAL, WriteCounts, Writer, unix_us};

@@ -8,7 +8,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::entry::{Action, Entry, Kind, Line, Request, Rule, TRIED_MAX, What, limits};
+use super::entry::{Action, Entry, Kind, Line, MISSED_MAX, Request, Rule, What, limits};
 
 /// Longest record in bytes: every text at its limit, and 512 for all else (13 addresses of 19, 11 numbers of 8, 17 lengths, tags).
 pub(super) const RECORD_BYTES_MAX: usize = 512
@@ -49,10 +49,10 @@ pub(super) fn encode(entry: &Entry<'_>, out: &mut Vec<u8>) {
     numbers(&[ended_at_us, lasted_us, connection, received_bytes, sent_bytes, queue, connect, first_byte], out);
     address(Some(entry.client), out);
     address(entry.target, out);
-    let tried = &entry.tried[entry.tried.len().saturating_sub(TRIED_MAX)..];
-    // TRIED_MAX fits.
-    out.push(tried.len().try_into().unwrap_or(0));
-    tried.iter().for_each(|target| address(Some(*target), out));
+    let missed = &entry.missed[entry.missed.len().saturating_sub(MISSED_MAX)..];
+    // MISSED_MAX fits.
+    out.push(missed.len().try_into().unwrap_or(0));
+    missed.iter().for_each(|target| address(Some(*target), out));
     for name in [entry.balancer, entry.listener, entry.target_group, entry.reason] {
         text(name.as_bytes(), limits::NAME, out);
     }
@@ -138,8 +138,18 @@ fn text(bytes: &[u8], limit: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-/// Takes the first record from `bytes`. `tried` is where the targets that were tried are put. `None`: these are no records.
-pub(super) fn decode<'e, 'b: 'e>(bytes: &mut &'b [u8], tried: &'e mut Vec<SocketAddr>) -> Option<Entry<'e>> {
+/// These bytes are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+/// Takes the first record from `bytes`. `missed` is where its targets of that name are put.
+///
+/// # Errors
+/// These are no records.
+pub(super) fn decode<'e, 'b: 'e>(
+    bytes: &mut &'b [u8],
+    missed: &'e mut Vec<SocketAddr>,
+) -> Result<Entry<'e>, Unreadable> {
     let mut reader = Reader(bytes);
     let ended_at_us = reader.number()?;
     let lasted_us = reader.number()?;
@@ -149,11 +159,11 @@ pub(super) fn decode<'e, 'b: 'e>(bytes: &mut &'b [u8], tried: &'e mut Vec<Socket
     let queue_us = reader.measured()?;
     let connect_us = reader.measured()?;
     let first_byte_us = reader.measured()?;
-    let client = reader.address()??;
+    let client = reader.address()?.ok_or(Unreadable)?;
     let target = reader.address()?;
-    tried.clear();
+    missed.clear();
     for _ in 0..reader.byte()? {
-        tried.push(reader.address()??);
+        missed.push(reader.address()?.ok_or(Unreadable)?);
     }
     let balancer = reader.name()?;
     let listener = reader.name()?;
@@ -163,10 +173,10 @@ pub(super) fn decode<'e, 'b: 'e>(bytes: &mut &'b [u8], tried: &'e mut Vec<Socket
         tag::CONNECTION => What::Connection,
         tag::HTTP => What::Request(decode_request(Kind::Http, &mut reader)?),
         tag::WEB_SOCKET => What::Request(decode_request(Kind::WebSocket, &mut reader)?),
-        _ => return None,
+        _ => return Err(Unreadable),
     };
     *bytes = reader.0;
-    Some(Entry {
+    Ok(Entry {
         ended_at_us,
         lasted_us,
         balancer,
@@ -174,8 +184,8 @@ pub(super) fn decode<'e, 'b: 'e>(bytes: &mut &'b [u8], tried: &'e mut Vec<Socket
         client,
         connection,
         target_group,
+        missed,
         target,
-        tried,
         received_bytes,
         sent_bytes,
         queue_us,
@@ -186,7 +196,7 @@ pub(super) fn decode<'e, 'b: 'e>(bytes: &mut &'b [u8], tried: &'e mut Vec<Socket
     })
 }
 
-fn decode_request<'a>(kind: Kind, reader: &mut Reader<'a>) -> Option<Request<'a>> {
+fn decode_request<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Request<'a>, Unreadable> {
     let request_us = reader.measured()?;
     let target_us = reader.measured()?;
     let response_us = reader.measured()?;
@@ -200,21 +210,21 @@ fn decode_request<'a>(kind: Kind, reader: &mut Reader<'a>) -> Option<Request<'a>
         tag::RULE_FAILED => Rule::Failed,
         tag::RULE_DEFAULT => Rule::Default,
         tag::RULE => Rule::Priority(priority),
-        _ => return None,
+        _ => return Err(Unreadable),
     };
     let action = match reader.byte()? {
         tag::NONE => None,
         tag::FORWARD => Some(Action::Forward),
         tag::REDIRECT => Some(Action::Redirect),
         tag::FIXED_RESPONSE => Some(Action::FixedResponse),
-        _ => return None,
+        _ => return Err(Unreadable),
     };
     let line = match reader.byte()? {
         tag::PARSED => Line::Parsed { method: reader.text()?, uri: reader.text()?, version: reader.name()? },
         tag::RAW => Line::Raw(reader.text()?),
-        _ => return None,
+        _ => return Err(Unreadable),
     };
-    Some(Request {
+    Ok(Request {
         kind,
         number,
         line,
@@ -243,47 +253,47 @@ fn decode_request<'a>(kind: Kind, reader: &mut Reader<'a>) -> Option<Request<'a>
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (first, rest) = self.0.split_first_chunk()?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Unreadable> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(Unreadable)?;
         self.0 = rest;
-        Some(*first)
+        Ok(*first)
     }
 
-    fn byte(&mut self) -> Option<u8> {
+    fn byte(&mut self) -> Result<u8, Unreadable> {
         self.array().map(|[byte]| byte)
     }
 
-    fn short(&mut self) -> Option<u16> {
+    fn short(&mut self) -> Result<u16, Unreadable> {
         self.array().map(u16::from_ne_bytes)
     }
 
-    fn number(&mut self) -> Option<u64> {
+    fn number(&mut self) -> Result<u64, Unreadable> {
         self.array().map(u64::from_ne_bytes)
     }
 
-    fn measured(&mut self) -> Option<Option<u64>> {
+    fn measured(&mut self) -> Result<Option<u64>, Unreadable> {
         self.number().map(|us| (us != NONE).then_some(us))
     }
 
-    fn address(&mut self) -> Option<Option<SocketAddr>> {
+    fn address(&mut self) -> Result<Option<SocketAddr>, Unreadable> {
         let ip: IpAddr = match self.byte()? {
-            tag::NONE => return Some(None),
+            tag::NONE => return Ok(None),
             tag::V4 => Ipv4Addr::from(self.array::<4>()?).into(),
             tag::V6 => Ipv6Addr::from(self.array::<16>()?).into(),
-            _ => return None,
+            _ => return Err(Unreadable),
         };
-        Some(Some(SocketAddr::new(ip, self.short()?)))
+        Ok(Some(SocketAddr::new(ip, self.short()?)))
     }
 
-    fn text(&mut self) -> Option<&'a [u8]> {
+    fn text(&mut self) -> Result<&'a [u8], Unreadable> {
         let length = usize::from(self.short()?);
-        let (text, rest) = self.0.split_at_checked(length)?;
+        let (text, rest) = self.0.split_at_checked(length).ok_or(Unreadable)?;
         self.0 = rest;
-        Some(text)
+        Ok(text)
     }
 
     /// A name of the config is never cut in a character's middle: none is so long. Were it, its whole characters are left.
-    fn name(&mut self) -> Option<&'a str> {
+    fn name(&mut self) -> Result<&'a str, Unreadable> {
         self.text().map(|text| text.utf8_chunks().next().map_or("", |chunk| chunk.valid()))
     }
 }

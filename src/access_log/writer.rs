@@ -120,7 +120,7 @@ impl Writer {
             started_at_us: unix_us(SystemTime::now()),
             destination: None,
             block: Vec::new(),
-            tried: Vec::new(),
+            missed: Vec::new(),
             lost: None,
             stop_at: None,
             _end: end,
@@ -213,7 +213,7 @@ struct Thread {
     /// Lines to be written.
     block: Vec<u8>,
     /// Kept for its memory.
-    tried: Vec<SocketAddr>,
+    missed: Vec<SocketAddr>,
     /// Writes fail: so many lines are lost since they do.
     lost: Option<u64>,
     stop_at: Option<Instant>,
@@ -266,7 +266,7 @@ impl Thread {
         let mut rest = &bytes[..];
         let mut formatted = 0;
         while let Some(destination) = &self.destination
-            && let Some(entry) = decode(&mut rest, &mut self.tried)
+            && let Ok(entry) = decode(&mut rest, &mut self.missed)
         {
             destination.format(&entry, &origin, &mut self.block);
             formatted += 1;

@@ -199,7 +199,7 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
         }
     };
     listening.counts.borrow_mut().active += 1;
-    let connection = Connection::new(client, listening, shard.ring.now());
+    let connection = Connection::new(shard.table.next_number(), client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
     let stream = TcpStream::new(&shard.ring, socket);
     shard.ring.spawn(serve(Rc::clone(shard), id, connection, stream));
