@@ -42,6 +42,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, report: &Report) -> Snapshot {
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
         access_log: None,
+        cookie_keys: crate::l7::Keys::from_random([7; 32]),
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
     }
@@ -81,7 +82,7 @@ impl Scope<'_> {
         self.protocols_agree(raw, protocol, &groups[group]);
         let (service, idle_timeout) = match protocol {
             Protocol::Tcp => (Service::Relay(group), limits::IDLE_TIMEOUT_TCP_DEFAULT),
-            Protocol::Http => (Service::Http(http(group)?), limits::IDLE_TIMEOUT_HTTP_DEFAULT),
+            Protocol::Http => (Service::Http(Arc::new(http(group)?)), limits::IDLE_TIMEOUT_HTTP_DEFAULT),
         };
         Some(Listener {
             name: raw.name.as_ref()?.value.clone(),

@@ -2,6 +2,8 @@
 //! response tells the client to send next time.
 #![forbid(unsafe_code)]
 
+use std::sync::Arc;
+
 use super::framing::{RequestHead, ResponseHead};
 use super::router::Forward;
 use super::stickiness::{self, Scope, Tag};
@@ -12,16 +14,29 @@ use crate::config::{HttpGroup, Stickiness, TargetGroup};
 #[derive(Debug, Default)]
 pub(super) struct Session {
     target: Option<Tag>,
+    /// How the client is to stay with the group that was chosen.
+    group: Option<Arc<Stickiness>>,
 }
 
 impl Session {
     pub(super) fn clear(&mut self) {
         self.target = None;
+        self.group = None;
     }
 
     /// The target of the session that the request belongs to.
     pub(super) fn target(&self) -> Option<&Tag> {
         self.target.as_ref()
+    }
+
+    /// The response is to say which of the groups of `forward` was chosen, if they have sessions.
+    pub(super) fn stays_with_group(&mut self, forward: &Forward) {
+        self.group.clone_from(&forward.group_stickiness);
+    }
+
+    /// See `stays_with_group`.
+    pub(super) fn group_stickiness(&self) -> Option<&Stickiness> {
+        self.group.as_deref()
     }
 
     /// Looks for the request's session in `group`.
@@ -49,11 +64,11 @@ pub(super) fn choose_group(
     now: u64,
     roll: u64,
 ) -> usize {
-    let of_session = forward.group_stickiness().and_then(|stickiness| {
+    let of_session = forward.group_stickiness.as_deref().and_then(|stickiness| {
         let keys = &terms.snapshot.cookie_keys;
         let scope = Scope::Groups { listener: &terms.listener.name, rule };
         let tag = stickiness::session(keys, scope, stickiness, request.values("cookie"), now)?;
-        forward.groups().find(|&index| {
+        forward.groups.iter().map(|weighted| weighted.group).find(|&index| {
             let group = terms.snapshot.groups.get(index);
             group.is_some_and(|group| keys.group_tags(&terms.listener.name, rule, &group.name).any(|own| own == tag))
         })

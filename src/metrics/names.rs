@@ -132,6 +132,9 @@ metrics! {
     CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last took effect on every shard; the start counts.";
     DRAINING: Gauge "weir_draining" &[], "1 if the process was asked to stop and finishes what runs.";
     LOG_LINES_DROPPED: Counter "weir_log_lines_dropped_total" &[], "Lines of the log that were dropped because nobody took them from stderr fast enough.";
+    ACCESS_LOG_RECORDS: Counter "weir_access_log_records_total" &[], "Entries of the access log, with those that were dropped.";
+    ACCESS_LOG_DROPPED: Counter "weir_access_log_dropped_total" &["reason"], "Entries that no line was written for, by reason.";
+    ACCESS_LOG_WRITE_ERRORS: Counter "weir_access_log_write_errors_total" &[], "Writes of the access log that failed.";
     BUILD_INFO: Gauge "weir_build_info" &["version"], "1, with the version.";
 
     // The process, by the names that every Prometheus client uses.

@@ -136,7 +136,7 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
         }
     };
     listening.counts.borrow_mut().active += 1;
-    let connection = Connection::new(client, listening, shard.ring.now());
+    let connection = Connection::new(shard.table.next_number(), client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
     let serving = Rc::clone(&connection.listener.serving.borrow());
     let local = serving.terms.as_ref().and_then(|_| options::local_address(&socket).ok());

@@ -28,6 +28,7 @@ pub(super) async fn to_target(
     let started = shard.ring.now();
     let mut tried: Vec<Rc<TargetState>> = Vec::new();
     let mut reason = CloseReason::NoTarget;
+    connection.queue_us.set(Some(microseconds(started - connection.accepted_at)));
     while tried.len() < attempts {
         let target = match group.pick(&tried, connection.client.ip()) {
             Pick::Target(target) => target,
@@ -36,13 +37,16 @@ pub(super) async fn to_target(
         };
         match attempt(&shard.ring, group, &target).await {
             Ok(stream) => {
-                connection.listener.connected(microseconds(shard.ring.now() - started));
+                let after_us = microseconds(shard.ring.now() - started);
+                connection.connect_us.set(Some(after_us));
+                connection.listener.connected(after_us);
                 connection.target.replace(Some(target));
                 return Ok(stream);
             }
             Err(Missed::Unbound) => {}
             Err(Missed::Failed(failure)) => {
                 target.connect_failed(failure);
+                connection.missed(target.address);
                 reason = if failure.is_ours() { CloseReason::Host } else { CloseReason::ConnectFailed };
                 // Source ports run out towards one target; what else this host lacks, it lacks towards all.
                 if failure.is_ours() && failure != Failure::NoSourcePort {

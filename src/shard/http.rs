@@ -6,7 +6,7 @@
 //!
 //! Before: shard/accept.rs. Next: l7/http1/connection.rs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};

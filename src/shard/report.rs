@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 
 use super::accept::RefuseReason;
 use super::close::CloseReason;
+use crate::access_log::SinkCounts;
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, LastCheck, Reason, State};
 use crate::l7::{Class, Why};
@@ -33,6 +34,8 @@ pub struct ShardReport {
     pub connections_max: usize,
     /// Its ring.
     pub ring: RingCounts,
+    /// Its end of the access log.
+    pub access_log: SinkCounts,
     /// Every listener of the snapshot, bound or not.
     pub listeners: Vec<ListenerReport>,
     /// Every target group of the snapshot.

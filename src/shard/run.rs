@@ -29,6 +29,7 @@ use super::listening::{Listening, Serving};
 use super::mailbox::{Apply, Mailbox, Order};
 use super::report::ShardReport;
 use super::table::Table;
+use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
 use crate::l7::{Exchange, Terms};
@@ -57,12 +58,12 @@ pub struct Start {
 ///
 /// # Errors
 /// The thread cannot be made or bound to its core.
-pub fn start(setup: Setup, empty: Arc<Snapshot>) -> io::Result<Start> {
+pub fn start(setup: Setup, empty: Arc<Snapshot>, access_log: Sink) -> io::Result<Start> {
     let bell = Bell::new()?;
     let (mailbox, orders) = Mailbox::new(bell.clone());
     let (ready, is_ready) = oneshot::channel();
     let name = format!("weir-shard-{}", setup.id);
-    executor::spawn(&name, Some(setup.core), move |ring| run(setup, ring, empty, bell, orders, ready))
+    executor::spawn(&name, Some(setup.core), move |ring| run(setup, ring, empty, access_log, bell, orders, ready))
         .map_err(|error| io::Error::other(format!("shard {} on core {}: {error}", setup.id, setup.core)))?;
     Ok(Start { mailbox, ready: is_ready })
 }
@@ -75,6 +76,7 @@ pub(super) struct Shard {
     connections_max: Cell<usize>,
     pub(super) ring: Ring,
     pub(super) table: Table,
+    pub(super) access_log: RefCell<Sink>,
     snapshot: RefCell<Arc<Snapshot>>,
     acceptors: RefCell<HashMap<SocketAddr, Rc<Acceptor>>>,
     /// By name, bound or not: counters outlive a time without targets.
@@ -94,6 +96,7 @@ async fn run(
     setup: Setup,
     ring: io::Result<Ring>,
     empty: Arc<Snapshot>,
+    access_log: Sink,
     bell: Bell,
     orders: Receiver<Order>,
     ready: oneshot::Sender<io::Result<()>>,
@@ -107,8 +110,9 @@ async fn run(
         }
     };
     let event = Event::new(&ring, &bell);
-    let shard = Rc::new(Shard::new(setup, ring, empty));
+    let shard = Rc::new(Shard::new(setup, ring, empty, access_log));
     shard.ring.spawn(http::sweep_idle_connections(Rc::clone(&shard)));
+    shard.ring.spawn(flush_access_log(Rc::clone(&shard)));
     let _ = ready.send(Ok(()));
     loop {
         while let Ok(order) = orders.try_recv() {
@@ -120,6 +124,14 @@ async fn run(
     }
 }
 
+/// So that the lines of few connections come too.
+async fn flush_access_log(shard: Rc<Shard>) {
+    loop {
+        shard.ring.sleep(access_log::FLUSH_INTERVAL).await;
+        shard.access_log.borrow_mut().flush();
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum After {
     GoOn,
@@ -127,7 +139,7 @@ enum After {
 }
 
 impl Shard {
-    fn new(setup: Setup, ring: Ring, empty: Arc<Snapshot>) -> Self {
+    fn new(setup: Setup, ring: Ring, empty: Arc<Snapshot>, access_log: Sink) -> Self {
         Shard {
             id: setup.id,
             shards: setup.shards,
@@ -135,6 +147,7 @@ impl Shard {
             connections_max: Cell::new(0),
             ring,
             table: Table::default(),
+            access_log: RefCell::new(access_log),
             snapshot: RefCell::new(empty),
             acceptors: RefCell::default(),
             listenings: RefCell::default(),
@@ -171,7 +184,10 @@ impl Shard {
                     let _ = answer.send(shard.drain(limit).await);
                 });
             }
-            Order::End => return After::End,
+            Order::End => {
+                self.access_log.borrow_mut().close();
+                return After::End;
+            }
         }
         After::GoOn
     }
@@ -179,6 +195,8 @@ impl Shard {
     /// Takes the snapshot over: groups first, so that every listener finds its group. Returns the listening sockets that close.
     fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) -> Vec<Rc<Acceptor>> {
         self.snapshot.replace(Arc::clone(snapshot));
+        let recording = if snapshot.access_log.is_some() { Recording::On } else { Recording::Off };
+        self.access_log.borrow_mut().set_recording(recording);
         self.apply_groups(snapshot);
         self.apply_listeners(snapshot);
         let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();
@@ -333,6 +351,7 @@ impl Shard {
         let left = self.table.end_where(CloseReason::Drained, |_| true);
         self.ring.note_runnable();
         self.ring.sleep(crate::ring::TICK).await;
+        self.access_log.borrow_mut().flush();
         left
     }
 
@@ -356,6 +375,11 @@ impl Shard {
                 && address.is_ipv6() == target.is_ipv6()
                 && (!address.is_loopback() || target.is_loopback())
         })
+    }
+
+    /// `[balancer] name`, as of now.
+    pub(super) fn balancer_name(&self) -> Arc<str> {
+        Arc::clone(&self.snapshot.borrow().balancer.name)
     }
 
     /// One line for a series of failures, not one each.
@@ -404,6 +428,7 @@ impl Shard {
             connections: self.table.len(),
             connections_max: self.connections_max.get(),
             ring: self.ring.counts(),
+            access_log: self.access_log.borrow().counts(),
             listeners: snapshot
                 .listeners
                 .iter()

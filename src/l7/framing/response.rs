@@ -211,7 +211,7 @@ impl ResponseHead {
     }
 
     /// The values of the fields of this name, any case.
-    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
         let named = move |field: &&Field| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(named).map(|field| field.value(&self.bytes))
     }

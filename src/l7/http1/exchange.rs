@@ -20,7 +20,7 @@ use super::connection::{Connection, Lingers};
 use super::heads;
 use super::relay::{End, Fit, Relay};
 use crate::l4::{self, Side};
-use crate::l7::framing::{Body, BodyLength, Form, RequestHead, ResponseHead, Verdict, Version};
+use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
 use crate::l7::replies;
@@ -28,9 +28,9 @@ use crate::l7::replies::Setting;
 use crate::l7::router::{Decision, FixedResponse, Forward, Subject};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
-use crate::l7::sessions::Session;
+use crate::l7::sessions::{self, Session};
 use crate::config::HttpVersion;
-use crate::ring::{Stream, first};
+use crate::ring::Stream;
 
 /// A request and its response. Reused from request to request, so that none allocates (a test counts).
 pub struct Exchange {
@@ -160,7 +160,7 @@ impl<W: World> Connection<'_, W> {
             Decision::Forward(forward) => self.forward(exchange, &terms, forward).await,
             Decision::Redirect(redirect) => {
                 record.action = Taken::Redirect;
-                heads::write_location(exchange, redirect, self.world.ends());
+                heads::write_location(exchange, redirect, self.world.ends().local.port());
                 self.reply(exchange, &terms, Reply::Redirect(redirect.status())).await
             }
             Decision::FixedResponse(fixed) => {
@@ -172,10 +172,10 @@ impl<W: World> Connection<'_, W> {
 
     /// What is refused whatever the rules say.
     fn admit(&self, exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
-        let Exchange { request, record, .. } = &mut *exchange;
+        let Exchange { request, record, verdict, .. } = exchange;
         record.finding = request.finding();
-        exchange.verdict = record.finding.verdict(terms.http.hygiene);
-        if exchange.verdict == Verdict::Refuse {
+        *verdict = record.finding.verdict(terms.http.hygiene);
+        if *verdict == Verdict::Refuse {
             return Err(Why::BadRequest);
         }
         if request.is_connect() || request.method() == b"TRACE" {
@@ -190,11 +190,12 @@ impl<W: World> Connection<'_, W> {
     async fn forward(&mut self, exchange: &mut Exchange, terms: &Rc<Terms>, forward: &Forward) -> After {
         exchange.record.action = Taken::Forward;
         let now = self.world.unix_time().as_secs();
-        let index = exchange.session.choose_group(&exchange.request, terms, forward, now, self.world.roll());
+        let index = sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
         let Some((group, http)) = terms.group(index) else {
             return self.fail(exchange, terms, Why::Host, Lingers::Yes).await;
         };
         exchange.record.group = Some(index);
+        exchange.session.stays_with_group(forward);
         exchange.response_timeout = http.response_timeout;
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
             return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;

