@@ -10,6 +10,7 @@ use std::thread;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use tokio::sync::oneshot;
+use weir::access_log::Writer;
 use weir::config::{self, Mode, Snapshot};
 use weir::ring::options::{self, Steering};
 use weir::shard::{self, Apply, Mailbox, Order, Setup};
@@ -102,7 +103,8 @@ fn snapshot(listen: SocketAddr, target: SocketAddr, group: &str) -> Arc<Snapshot
 
 fn start(snapshot: &Arc<Snapshot>, listen: SocketAddr) -> Mailbox {
     let empty = Arc::new(Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..Snapshot::clone(snapshot) });
-    let started = shard::start(Setup { id: 0, shards: 1, core: 0 }, empty).expect("a shard");
+    let log = Writer::start(1).expect("a thread");
+    let started = shard::start(Setup { id: 0, shards: 1, core: 0 }, empty, log.sink(0)).expect("a shard");
     started.ready.blocking_recv().expect("an answer").expect("a ring");
     let (mut sockets, _) = options::listen(listen, &[0], Steering::ByHash).expect("binds");
     let (done, is_done) = oneshot::channel();
