@@ -72,11 +72,18 @@ pub fn fixed(response: &FixedResponse, setting: &Setting<'_>, out: &mut Vec<u8>)
     write(response.status, &response.content_type, b"", &[response.body.as_bytes()], setting, out);
 }
 
-/// Appends a redirect. `location` is a URL without white space or control characters.
+/// Appends a redirect. Bytes of `location` that no URL has are percent-encoded (RFC 3986, 2.1): parts of it come from the request,
+/// and none of them may end the line.
 pub fn redirect(status: u16, location: &[u8], setting: &Setting<'_>, out: &mut Vec<u8>) {
     write_head_start(status, setting, out);
     out.extend_from_slice(b"Location: ");
-    out.extend_from_slice(location);
+    for &byte in location {
+        if byte.is_ascii_graphic() {
+            out.push(byte);
+        } else {
+            out.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
     out.extend_from_slice(b"\r\n");
     let code = code(status);
     write_rest(status, PLAIN, &[&code, b" ", phrase(status).as_bytes(), b"\n"], setting, out);
@@ -233,6 +240,7 @@ fn code(status: u16) -> [u8; 3] {
 pub const DATE_BYTES: usize = 29;
 /// 9999-12-31 23:59:59.
 const YEAR_9999_END_S: u64 = 253_402_300_799;
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
 const PLAIN: &str = "text/plain";
 /// We refuse TRACE and CONNECT, and pass on whatever else comes; this names what is common (RFC 9110, 9.3; RFC 5789).
 const ALLOW: &[u8] = b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
@@ -373,6 +381,12 @@ mod tests {
             assert!(head.contains("\r\nLocation: https://www.example.com/movie/\r\n"), "{head}");
             assert_eq!(body, format!("{status} {}\n", phrase(status)));
         }
+    }
+
+    #[test]
+    fn r_r5_no_byte_of_a_location_ends_its_line() {
+        let response = text(|out| redirect(301, "/a b\r\nSet-Cookie: c=d\0\u{7f}é%20".as_bytes(), &KEPT, out));
+        assert!(response.contains("\r\nLocation: /a%20b%0D%0ASet-Cookie:%20c=d%00%7F%C3%A9%20\r\n"), "{response}");
     }
 
     #[test]

@@ -13,10 +13,7 @@ use super::value::{Scope, Tag};
 
 /// The values of the cookies of this name (case counts), in order, from the values of a request's `Cookie` fields.
 pub fn cookie<'v>(fields: impl Iterator<Item = &'v [u8]>, name: &str) -> impl Iterator<Item = &'v [u8]> {
-    fields.flat_map(|field| field.split(|&byte| byte == b';')).filter_map(move |pair| {
-        let (found, value) = name_and_value(pair)?;
-        (found == name.as_bytes()).then(|| unquoted(value))
-    })
+    pairs(fields).filter_map(move |(found, value)| (found == name.as_bytes()).then_some(value))
 }
 
 /// Whom this client stays with, by the `Cookie` fields of its request; `None`: it has no session, or it is over.
@@ -27,15 +24,20 @@ pub fn session<'v>(
     keys: &Keys,
     scope: Scope<'_>,
     stickiness: &Stickiness,
-    fields: impl Iterator<Item = &'v [u8]> + Clone,
+    fields: impl Iterator<Item = &'v [u8]>,
     now: u64,
 ) -> Option<Tag> {
-    let follows = stickiness.app_cookie.as_deref();
-    if follows.is_some_and(|followed| cookie(fields.clone(), followed).next().is_none()) {
-        return None;
+    let mut tag = None;
+    let mut left = COOKIES_OPENED_MAX;
+    let mut is_followed = stickiness.app_cookie.is_none();
+    for (name, value) in pairs(fields) {
+        if name == stickiness.cookie.as_bytes() && tag.is_none() && left > 0 {
+            tag = keys.open(scope, value, now, stickiness.duration);
+            left -= 1;
+        }
+        is_followed = is_followed || stickiness.app_cookie.as_deref().is_some_and(|cookie| name == cookie.as_bytes());
     }
-    let values = cookie(fields, &stickiness.cookie).take(COOKIES_OPENED_MAX);
-    values.filter_map(|value| keys.open(scope, value, now, stickiness.duration)).next()
+    tag.filter(|_| is_followed)
 }
 
 /// Whether a response is to carry our cookie: always under S1, as each response refreshes it; under S2 when the target sets the
@@ -87,6 +89,12 @@ pub fn of_rule(rule: Option<u16>, duration: Duration) -> Stickiness {
         Some(priority) => format!("{GROUP_COOKIE}{priority}").into(),
     };
     Stickiness { cookie, app_cookie: None, duration, secure: false, same_site: None }
+}
+
+/// The cookies of a request, in order.
+fn pairs<'v>(fields: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+    let pairs = fields.flat_map(|field| field.split(|&byte| byte == b';')).filter_map(name_and_value);
+    pairs.map(|(name, value)| (name, unquoted(value)))
 }
 
 /// `name=value`, each without white space around it. Without `=` it is a value without a name (RFC 6265bis, 5.7).

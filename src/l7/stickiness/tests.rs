@@ -35,7 +35,7 @@ fn stickiness(app_cookie: Option<&str>) -> Stickiness {
     }
 }
 
-fn fields<'v>(values: &'v [&'v str]) -> impl Iterator<Item = &'v [u8]> + Clone {
+fn fields<'v>(values: &'v [&'v str]) -> impl Iterator<Item = &'v [u8]> {
     values.iter().map(|value| value.as_bytes())
 }
 
