@@ -68,6 +68,12 @@ impl Exchange {
         self.last[CLIENT] = true;
     }
 
+    /// The client's last request is whole.
+    #[inline]
+    pub fn is_asked_last(&self) -> bool {
+        self.last[CLIENT] && self.parts[CLIENT] == Part::Head
+    }
+
     /// Nothing is under way.
     #[inline]
     pub fn is_idle(&self) -> bool {

@@ -164,7 +164,7 @@ impl<'ring> Relay<'ring> {
             if self.buffers.enqueue(&mut connection.flows[side(flow)].queue, buffer, start, end) {
                 self.send(flow, buffer);
             }
-            if !armed {
+            if !armed && !self.is_last(flow) {
                 self.receive(flow);
             }
             return;
@@ -210,6 +210,19 @@ impl<'ring> Relay<'ring> {
         let (address, bytes) = self.buffers.unsent(buffer);
         let entry = opcode::Send::new(Fixed(flow ^ 1), address, bytes).flags(libc::MSG_WAITALL).build();
         self.push(entry.user_data(pack(SEND, buffer, flow)));
+    }
+
+    /// Nothing more is to come from this client: its request was whole, and it wants no other.
+    fn is_last(&self, flow: u32) -> bool {
+        self.protocol == Protocol::Http && side(flow) == CLIENT && self.exchanges[slot(flow)].is_asked_last()
+    }
+
+    /// One receive, so that a client of one request leaves none behind to be cancelled. `received` arms the next ones.
+    #[cold]
+    fn receive_once(&mut self, flow: u32) {
+        self.connections[slot(flow)].operations[side(flow)] += 1;
+        let entry = opcode::Recv::new(Fixed(flow), std::ptr::null_mut(), 0).buf_group(BUFFER_GROUP).build();
+        self.push(entry.flags(squeue::Flags::BUFFER_SELECT).user_data(pack(RECV, 0, flow)));
     }
 
     fn receive(&mut self, flow: u32) {
@@ -275,7 +288,7 @@ impl<'ring> Relay<'ring> {
         if connection.stage == Stage::Idle {
             self.submitter.register_files_update(2 * slot, &[client.as_raw_fd()])?;
             connection.stage = Stage::Open;
-            self.receive(2 * slot);
+            self.receive_once(2 * slot);
             return Ok(());
         }
         let target = target_socket(self.target.domain())?;
@@ -292,7 +305,10 @@ impl<'ring> Relay<'ring> {
         if result < 0 {
             return self.end(flow);
         }
-        self.receive(flow ^ 1);
+        match self.protocol {
+            Protocol::Tcp => self.receive(flow ^ 1),
+            Protocol::Http => self.receive_once(flow ^ 1),
+        }
         self.receive(flow);
     }
 
