@@ -83,12 +83,11 @@ impl Scope<'_> {
     }
 
     fn weights_send_somewhere(&self, action: &RawAction, forwards: &[RawForward]) {
-        if forwards.iter().any(|forward| forward.weight > 0) {
+        if forwards.is_empty() || forwards.iter().any(|forward| forward.weight > 0) {
             return;
         }
-        let what = if forwards.is_empty() { "the list is empty" } else { "all groups have weight 0" };
-        let wrong =
-            Wrong::new(format!("{what}, so no request can be forwarded"), "give one group a weight of 1 or more");
+        let what = "all groups have weight 0, so no request can be forwarded";
+        let wrong = Wrong::new(what, "give one of them a weight of 1 or more");
         self.report.at(action.line, format!("{}.forward", action.place), wrong);
     }
 
