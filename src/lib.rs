@@ -1,6 +1,7 @@
 //! Weir: a load balancer for bare metal. One glommio executor a core, each with its own listeners, connection table and
 //! health checkers; sockets go through our own `io_uring` layer. `docs/ARCHITECTURE.md` is the map.
 
+pub mod access_log;
 pub mod balance;
 pub mod cli;
 pub mod config;

@@ -1,6 +1,6 @@
-//! What is pure, alone on a core: picking a target, config text to snapshot, recording a duration.
+//! What is pure, alone on a core: picking a target, config text to snapshot, recording a duration, a sticky request.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram --> a time for each case; the ratios between them are the result
+//!     main --criterion's settings--> pick, snapshot, histogram, sticky --> a time for each case; the ratios between them are the result
 //!
 //! They show how cost grows with the number of targets, which no run beside peers does, and tell in a minute whether a change
 //! made one of these dearer. What a connection costs in all is what `side_by_side` measures.
@@ -11,6 +11,7 @@
 mod histogram;
 mod pick;
 mod snapshot;
+mod sticky;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ fn main() {
     pick::bench(&mut criterion);
     snapshot::bench(&mut criterion);
     histogram::bench(&mut criterion);
+    sticky::bench(&mut criterion);
     criterion.final_summary();
 }
 

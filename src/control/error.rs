@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use super::bind::BindError;
+use crate::access_log::ApplyError;
 use crate::config;
 use crate::ring::check::Finding;
 
@@ -28,6 +29,9 @@ pub enum StartError {
     /// Listeners' addresses cannot be bound.
     #[error("{}", lines(.0))]
     Bind(Vec<BindError>),
+    /// The access log cannot be opened.
+    #[error("{0}")]
+    AccessLog(ApplyError),
     /// The control thread's own machinery.
     #[error("control thread: {0}; look at the descriptor limit and the kernel's log")]
     Control(#[from] io::Error),

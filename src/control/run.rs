@@ -18,11 +18,15 @@ use super::error::StartError;
 use super::shards;
 use super::state::{Control, Given, Origin, Phase};
 use super::{admin, host, notify};
+use crate::access_log::{ApplyError, Writer};
 use crate::config::{self, Errors, Mode, Snapshot};
 use crate::ring::check;
 
 /// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
 pub const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long a stop waits for the access log's last lines. Ours: what is queued is a few megabytes.
+const ACCESS_LOG_LIMIT: Duration = Duration::from_secs(2);
 
 /// What `run` runs.
 #[derive(Debug, Clone)]
@@ -96,8 +100,9 @@ async fn serve(
         started_at,
         descriptors_max: check::descriptors_max()?,
         log_lines_dropped: options.log_lines_dropped.clone(),
+        access_log: Arc::new(Writer::start(cores.len())?),
     };
-    let shards = shards::start(cores, &empty).await?;
+    let shards = shards::start(cores, &empty, &given.access_log).await?;
     let control = Control::new(shards, empty, given);
     let _watching = shards::watch(&control.shards);
     let _admin = tokio::spawn(door.serve(Arc::clone(&control)));
@@ -105,6 +110,7 @@ async fn serve(
     match apply(&control, snapshot, Origin::Start).await {
         Ok(()) => {}
         Err(NotApplied::Bind(errors)) => return Err(StartError::Bind(errors)),
+        Err(NotApplied::AccessLog(error)) => return Err(StartError::AccessLog(error)),
         Err(NotApplied::Unconfirmed(ids)) => {
             let ids = host::ranges(&ids);
             return Err(StartError::Shard(format!("no answer from shards {ids}; weir doctor looks at what they need")));
@@ -116,6 +122,7 @@ async fn serve(
     serve_until_stopped(&control, options, &mut signals).await;
     drain(&control, options.drain, &mut signals).await;
     shards::end(&control.shards);
+    control.given.access_log.stop(ACCESS_LOG_LIMIT);
     Ok(())
 }
 
@@ -144,7 +151,10 @@ async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals:
     loop {
         tokio::select! {
             asked = signals.next() => match asked {
-                Asked::Reload => reload(control, &options.source).await,
+                Asked::Reload => {
+                    control.given.access_log.reopen();
+                    reload(control, &options.source).await;
+                }
                 Asked::Stop => return,
             },
             _ = alive.tick(), if watchdog.is_some() => {
@@ -161,6 +171,8 @@ async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals:
 pub(super) enum NotApplied {
     /// Addresses cannot be bound: nothing changed.
     Bind(Vec<BindError>),
+    /// The access log cannot be opened: nothing changed.
+    AccessLog(ApplyError),
     /// These shards have not answered: they take it when they come round.
     Unconfirmed(Vec<usize>),
 }
@@ -171,7 +183,16 @@ pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> R
     let new = Arc::new(Snapshot { revision: old.revision + 1, ..new });
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
+    // A log is there before the shards know of it, and goes when they no longer do.
+    if new.access_log.is_some() {
+        control.given.access_log.apply(new.access_log.as_ref()).map_err(NotApplied::AccessLog)?;
+    }
     let missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
+    if new.access_log.is_none()
+        && let Err(error) = control.given.access_log.apply(None)
+    {
+        tracing::error!("{error}");
+    }
     let now = SystemTime::now();
     let mut state = control.state();
     state.took_effect(&new, origin, now);
@@ -222,6 +243,11 @@ async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
             tracing::error!("config not reloaded: nothing changed");
             false
         }
+        Err(NotApplied::AccessLog(error)) => {
+            tracing::error!("{error}");
+            tracing::error!("config not reloaded: nothing changed");
+            false
+        }
         Err(NotApplied::Unconfirmed(ids)) => {
             tracing::error!("config reloaded, but shards {} have not taken it yet: no answer", host::ranges(&ids));
             false
@@ -259,7 +285,10 @@ async fn drain(control: &Control, limit: Duration, signals: &mut Signals) {
                 return;
             }
             asked = signals.next() => match asked {
-                Asked::Reload => tracing::warn!("not reloading: weir is draining"),
+                Asked::Reload => {
+                    control.given.access_log.reopen();
+                    tracing::warn!("not reloading: weir is draining");
+                }
                 Asked::Stop => {
                     tracing::warn!("second signal: stopping at once");
                     return;

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::bind::Sockets;
 use super::error::StartError;
+use crate::access_log::Writer;
 use crate::config::Snapshot;
 use crate::shard::{self, Apply, Mailbox, Order, Setup};
 
@@ -59,11 +60,12 @@ pub(super) enum Life {
 pub(super) type Shards = Vec<Arc<Handle>>;
 
 /// Starts a shard on each of `cores` and waits until all take orders.
-pub(super) async fn start(cores: &[usize], empty: &Arc<Snapshot>) -> Result<Shards, StartError> {
+pub(super) async fn start(cores: &[usize], empty: &Arc<Snapshot>, access_log: &Writer) -> Result<Shards, StartError> {
     let mut starting = Vec::with_capacity(cores.len());
     for (id, &core) in cores.iter().enumerate() {
         let setup = Setup { id, shards: cores.len(), core };
-        let started = shard::start(setup, Arc::clone(empty)).map_err(|error| failed_to_start(id, core, &error))?;
+        let started = shard::start(setup, Arc::clone(empty), access_log.sink(id))
+            .map_err(|error| failed_to_start(id, core, &error))?;
         starting.push((setup, started));
     }
     let deadline = Instant::now() + START_LIMIT;

@@ -9,6 +9,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 use super::host;
 use super::reports::Reporter;
 use super::shards::{Life, Shards};
+use crate::access_log::Writer;
 use crate::config::Snapshot;
 
 /// How many revisions are kept for the operator to look at.
@@ -30,6 +31,7 @@ pub(super) struct Given {
     /// The limit, already raised as far as it goes.
     pub(super) descriptors_max: u64,
     pub(super) log_lines_dropped: Option<ErrorCounter>,
+    pub(super) access_log: Arc<Writer>,
 }
 
 /// What changes as it runs.
@@ -133,7 +135,8 @@ impl Control {
 #[cfg(test)]
 impl Given {
     pub(super) fn for_test() -> Self {
-        Given { started_at: SystemTime::now(), descriptors_max: 1024, log_lines_dropped: None }
+        let access_log = Arc::new(Writer::start(1).unwrap());
+        Given { started_at: SystemTime::now(), descriptors_max: 1024, log_lines_dropped: None, access_log }
     }
 }
 

@@ -12,6 +12,7 @@ use super::reports::Reporter;
 use super::run::{self, NotApplied};
 use super::shards::{self, Handle, Life};
 use super::state::{Control, Given, Origin, Phase};
+use crate::access_log::SinkCounts;
 use crate::config::{Mode, Snapshot, parse};
 use crate::ring::{Bell, RingCounts};
 use crate::shard::{Apply, Mailbox, Order, ShardReport};
@@ -26,6 +27,16 @@ pub(super) fn played(id: usize) -> (Arc<Handle>, Receiver<Order>) {
 
 fn control(shards: Vec<Arc<Handle>>) -> Arc<Control> {
     let control = Control::new(shards, Arc::new(Snapshot { revision: 0, ..groups(0) }), Given::for_test());
+    control.state().phase = Phase::Serving;
+    control
+}
+
+/// Control of a real shard.
+async fn started(core: usize) -> Arc<Control> {
+    let given = Given::for_test();
+    let empty = Arc::new(Snapshot { revision: 0, ..groups(0) });
+    let shards = shards::start(&[core], &empty, &given.access_log).await.unwrap();
+    let control = Control::new(shards, empty, given);
     control.state().phase = Phase::Serving;
     control
 }
@@ -46,6 +57,7 @@ fn report(shard: usize, revision: u64) -> Box<ShardReport> {
         connections: 0,
         connections_max: 0,
         ring: RingCounts::default(),
+        access_log: SinkCounts::default(),
         listeners: Vec::new(),
         groups: Vec::new(),
     })
@@ -174,8 +186,7 @@ async fn r_k5_every_snapshot_sets_anew_how_many_connections_a_shard_may_hold() {
 #[tokio::test]
 async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
     let core = host::allowed_cores()[0];
-    let shards = shards::start(&[core], &Arc::new(groups(0))).await.unwrap();
-    let control = control(shards);
+    let control = started(core).await;
     for (targets, expected) in [(0, (1024 - 128) / 2), (40, (1024 - 128 - 40) / 2)] {
         assert!(run::apply(&control, groups(targets), Origin::Reload).await.is_ok());
         let reports = Reporter::new(&control.shards).gather().await;
@@ -187,7 +198,7 @@ async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
 #[tokio::test]
 async fn a_group_that_no_listener_uses_does_not_fail_open() {
     let core = host::allowed_cores()[0];
-    let control = control(shards::start(&[core], &Arc::new(groups(0))).await.unwrap());
+    let control = started(core).await;
     assert!(run::apply(&control, groups(2), Origin::Reload).await.is_ok());
     let reports = control.reporter.gather().await;
     assert_eq!(reports[0].groups[0].targets.len(), 2);

@@ -7,6 +7,7 @@ use super::names::{self, Metric};
 use super::process::Process;
 use super::text::{Number, Text};
 use super::{listeners, shards, targets};
+use crate::access_log::{SinkCounts, WriteCounts};
 use crate::shard::ShardReport;
 
 /// What a scrape is made of.
@@ -26,6 +27,8 @@ pub struct Scrape {
     pub last_success: Option<SystemTime>,
     /// Log lines that found no place.
     pub log_lines_dropped: u64,
+    /// What the access log's writer counted.
+    pub access_log: WriteCounts,
     /// The process was asked to stop.
     pub draining: bool,
     /// The process.
@@ -65,7 +68,20 @@ impl Scrape {
         optional(text, &names::CONFIG_LAST_SUCCESS, self.last_success.map(unix_seconds));
         text.family(&names::DRAINING, |family| family.sample(&[], self.draining));
         text.family(&names::LOG_LINES_DROPPED, |family| family.sample(&[], self.log_lines_dropped));
+        self.access_log(text);
         text.family(&names::BUILD_INFO, |family| family.sample(&[env!("CARGO_PKG_VERSION")], true));
+    }
+
+    fn access_log(&self, text: &mut Text) {
+        let of_sinks = |count: fn(&SinkCounts) -> u64| -> u64 {
+            self.reports.iter().map(|report| count(&report.access_log)).sum()
+        };
+        text.family(&names::ACCESS_LOG_RECORDS, |family| family.sample(&[], of_sinks(|counts| counts.records)));
+        text.family(&names::ACCESS_LOG_DROPPED, |family| {
+            family.sample(&["queue_full"], of_sinks(|counts| counts.dropped));
+            family.sample(&["write_failed"], self.access_log.dropped);
+        });
+        text.family(&names::ACCESS_LOG_WRITE_ERRORS, |family| family.sample(&[], self.access_log.errors));
     }
 
     fn process(&self, text: &mut Text) {

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 
 use super::targets::STATES;
 use super::{Heartbeat, Process, Scrape, names, worst_state};
+use crate::access_log::{SinkCounts, WriteCounts};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, State};
 use crate::ring::RingCounts;
@@ -76,6 +77,15 @@ fn dropped_lines_of_the_log_are_counted() {
 }
 
 #[test]
+fn r_m3_what_the_access_log_lost_is_counted_by_reason() {
+    let samples = samples(&scrape_of_two_shards());
+    assert_eq!(samples["weir_access_log_records_total"], "100");
+    assert_eq!(samples["weir_access_log_dropped_total{reason=\"queue_full\"}"], "8");
+    assert_eq!(samples["weir_access_log_dropped_total{reason=\"write_failed\"}"], "3");
+    assert_eq!(samples["weir_access_log_write_errors_total"], "2");
+}
+
+#[test]
 fn every_metric_is_in_a_full_scrape() {
     let text = scrape_of_two_shards().to_text();
     for metric in names::ALL {
@@ -135,6 +145,7 @@ fn scrape_of_two_shards() -> Scrape {
         ],
         revision: 3,
         log_lines_dropped: 5,
+        access_log: WriteCounts { dropped: 3, errors: 2 },
         last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
         process: Process::now(SystemTime::UNIX_EPOCH),
         ..Scrape::default()
@@ -150,6 +161,7 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
         connections: 1,
         connections_max: 100,
         ring: RingCounts::default(),
+        access_log: SinkCounts { records: 50, dropped: 4 },
         listeners: vec![listener(accepted, client_bytes, shard == 0)],
         groups: vec![GroupReport { name: "app".into(), failing_open: false, targets: vec![target(state)] }],
     }
@@ -168,6 +180,8 @@ fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
         counts,
         first_byte_us: connect_us.clone(),
         duration_us: connect_us.clone(),
+        request_us: connect_us.clone(),
+        http: None,
         connect_us,
     }
 }

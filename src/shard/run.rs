@@ -19,15 +19,20 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::accept::{Acceptor, Listening};
+use super::accept::Acceptor;
 use super::checker;
+use super::clock::Clock;
 use super::close::CloseReason;
 use super::group::{Group, TargetState};
+use super::http;
+use super::listening::{Listening, Serving};
 use super::mailbox::{Apply, Mailbox, Order};
 use super::report::ShardReport;
 use super::table::Table;
-use crate::config::{Listener, Snapshot};
+use crate::access_log::{self, Recording, Sink};
+use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
+use crate::l7::{Exchange, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
@@ -53,12 +58,12 @@ pub struct Start {
 ///
 /// # Errors
 /// The thread cannot be made or bound to its core.
-pub fn start(setup: Setup, empty: Arc<Snapshot>) -> io::Result<Start> {
+pub fn start(setup: Setup, empty: Arc<Snapshot>, access_log: Sink) -> io::Result<Start> {
     let bell = Bell::new()?;
     let (mailbox, orders) = Mailbox::new(bell.clone());
     let (ready, is_ready) = oneshot::channel();
     let name = format!("weir-shard-{}", setup.id);
-    executor::spawn(&name, Some(setup.core), move |ring| run(setup, ring, empty, bell, orders, ready))
+    executor::spawn(&name, Some(setup.core), move |ring| run(setup, ring, empty, access_log, bell, orders, ready))
         .map_err(|error| io::Error::other(format!("shard {} on core {}: {error}", setup.id, setup.core)))?;
     Ok(Start { mailbox, ready: is_ready })
 }
@@ -71,12 +76,18 @@ pub(super) struct Shard {
     connections_max: Cell<usize>,
     pub(super) ring: Ring,
     pub(super) table: Table,
+    pub(super) access_log: RefCell<Sink>,
     snapshot: RefCell<Arc<Snapshot>>,
     acceptors: RefCell<HashMap<SocketAddr, Rc<Acceptor>>>,
     /// By name, bound or not: counters outlive a time without targets.
     listenings: RefCell<HashMap<Arc<str>, Rc<Listening>>>,
     groups: RefCell<HashMap<Arc<str>, Rc<Group>>>,
     draining: Cell<bool>,
+    pub(super) clock: Clock,
+    /// Unused ones, for requests to come.
+    #[expect(clippy::vec_box, reason = "they are handed out in their boxes")]
+    pub(super) exchanges: RefCell<Vec<Box<Exchange>>>,
+    dice: RefCell<fastrand::Rng>,
     /// The last accept failed, and that was logged.
     accept_trouble: Cell<bool>,
 }
@@ -85,6 +96,7 @@ async fn run(
     setup: Setup,
     ring: io::Result<Ring>,
     empty: Arc<Snapshot>,
+    access_log: Sink,
     bell: Bell,
     orders: Receiver<Order>,
     ready: oneshot::Sender<io::Result<()>>,
@@ -98,7 +110,9 @@ async fn run(
         }
     };
     let event = Event::new(&ring, &bell);
-    let shard = Rc::new(Shard::new(setup, ring, empty));
+    let shard = Rc::new(Shard::new(setup, ring, empty, access_log));
+    shard.ring.spawn(http::sweep_idle_connections(Rc::clone(&shard)));
+    shard.ring.spawn(flush_access_log(Rc::clone(&shard)));
     let _ = ready.send(Ok(()));
     loop {
         while let Ok(order) = orders.try_recv() {
@@ -110,6 +124,14 @@ async fn run(
     }
 }
 
+/// So that the lines of few connections come too.
+async fn flush_access_log(shard: Rc<Shard>) {
+    loop {
+        shard.ring.sleep(access_log::FLUSH_INTERVAL).await;
+        shard.access_log.borrow_mut().flush();
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum After {
     GoOn,
@@ -117,7 +139,7 @@ enum After {
 }
 
 impl Shard {
-    fn new(setup: Setup, ring: Ring, empty: Arc<Snapshot>) -> Self {
+    fn new(setup: Setup, ring: Ring, empty: Arc<Snapshot>, access_log: Sink) -> Self {
         Shard {
             id: setup.id,
             shards: setup.shards,
@@ -125,11 +147,15 @@ impl Shard {
             connections_max: Cell::new(0),
             ring,
             table: Table::default(),
+            access_log: RefCell::new(access_log),
             snapshot: RefCell::new(empty),
             acceptors: RefCell::default(),
             listenings: RefCell::default(),
             groups: RefCell::default(),
             draining: Cell::new(false),
+            clock: Clock::new(),
+            exchanges: RefCell::default(),
+            dice: RefCell::default(),
             accept_trouble: Cell::new(false),
         }
     }
@@ -158,7 +184,10 @@ impl Shard {
                     let _ = answer.send(shard.drain(limit).await);
                 });
             }
-            Order::End => return After::End,
+            Order::End => {
+                self.access_log.borrow_mut().close();
+                return After::End;
+            }
         }
         After::GoOn
     }
@@ -166,6 +195,8 @@ impl Shard {
     /// Takes the snapshot over: groups first, so that every listener finds its group. Returns the listening sockets that close.
     fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) -> Vec<Rc<Acceptor>> {
         self.snapshot.replace(Arc::clone(snapshot));
+        let recording = if snapshot.access_log.is_some() { Recording::On } else { Recording::Off };
+        self.access_log.borrow_mut().set_recording(recording);
         self.apply_groups(snapshot);
         self.apply_listeners(snapshot);
         let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();
@@ -191,15 +222,15 @@ impl Shard {
         let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
-        let mut unbound = 0;
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            unbound += group.apply(config, in_use.contains(&index), now);
+            let unbound = group.apply(config, &snapshot.cookie_keys, in_use.contains(&index), now);
+            self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }
-        unbound += before.into_values().map(|group| group.unbind_all()).sum::<usize>();
-        if unbound > 0 {
-            self.reset_connections_of_unbound();
+        for group in before.into_values() {
+            let delay = group.config().http.as_ref().map(|http| http.deregistration_delay);
+            self.end_connections_of(group.unbind_all(), delay);
         }
         for group in groups.values() {
             self.start_checkers(group);
@@ -207,11 +238,33 @@ impl Shard {
         self.groups.replace(groups);
     }
 
-    /// Unbinding stops a target's flows at once, on both sides (requirement W3).
-    fn reset_connections_of_unbound(&self) {
-        self.table.end_where(CloseReason::TargetUnbound, |connection| {
-            connection.target.borrow().as_ref().is_some_and(|target| target.is_unbound())
+    /// Unbinding stops a target's flows at once, on both sides; requests in flight and upgraded connections go on for the
+    /// deregistration delay (requirement W3). Nothing new reaches the target either way.
+    fn end_connections_of(self: &Rc<Self>, unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+        if unbound.is_empty() {
+            return;
+        }
+        let end = move |shard: &Shard| {
+            shard.table.end_where(CloseReason::TargetUnbound, |connection| {
+                let target = connection.target.borrow();
+                target.as_ref().is_some_and(|target| unbound.iter().any(|unbound| Rc::ptr_eq(unbound, target)))
+            });
+            shard.ring.note_runnable();
+        };
+        let Some(delay) = delay.filter(|delay| !delay.is_zero()) else { return end(self) };
+        let shard = Rc::clone(self);
+        self.ring.spawn(async move {
+            shard.ring.sleep(delay).await;
+            end(&shard);
         });
+    }
+
+    pub(super) fn each_group(&self, look: impl Fn(&Group)) {
+        self.groups.borrow().values().for_each(|group| look(group));
+    }
+
+    pub(super) fn roll(&self) -> u64 {
+        self.dice.borrow_mut().u64(..)
     }
 
     fn start_checkers(self: &Rc<Self>, group: &Rc<Group>) {
@@ -225,23 +278,32 @@ impl Shard {
         }
     }
 
-    fn apply_listeners(&self, snapshot: &Snapshot) {
+    fn apply_listeners(&self, snapshot: &Arc<Snapshot>) {
         let mut before = self.listenings.take();
-        let groups = self.groups.borrow();
+        let groups: Rc<[Rc<Group>]> = {
+            let groups = self.groups.borrow();
+            snapshot.groups.iter().map(|config| Rc::clone(&groups[&config.name])).collect()
+        };
         let listenings = snapshot.listeners.iter().map(|config| {
-            let group = Rc::clone(&groups[&snapshot.groups_of(config)[0].name]);
-            let listening = before.remove(&config.name).map_or_else(
-                || Listening::new(Arc::clone(config), Rc::clone(&group)),
-                |listening| {
+            let relay = if let Service::Relay(group) = config.service { Some(Rc::clone(&groups[group])) } else { None };
+            let terms = Terms::new(snapshot, config).map(Rc::new);
+            let serving = Rc::new(Serving { relay, terms, groups: Rc::clone(&groups) });
+            let listening = match before.remove(&config.name) {
+                Some(listening) => {
                     listening.config.replace(Arc::clone(config));
-                    listening.group.replace(Rc::clone(&group));
+                    listening.serving.replace(serving);
                     listening
-                },
-            );
+                }
+                None => Listening::new(Arc::clone(config), serving),
+            };
             (Arc::clone(&config.name), listening)
         });
         let listenings = listenings.collect();
         self.listenings.replace(listenings);
+        if !before.is_empty() {
+            before.into_values().for_each(|listening| listening.gone.set(true));
+            self.table.wake_all();
+        }
     }
 
     /// Returns those that are to close.
@@ -277,6 +339,7 @@ impl Shard {
     /// Stops accepting, waits for the connections, resets what is left at the limit. Returns how many those were.
     async fn drain(&self, limit: Duration) -> usize {
         self.draining.set(true);
+        self.table.wake_all();
         self.acceptors.take().into_values().for_each(|acceptor| acceptor.close());
         self.ring.note_runnable();
         let deadline = self.ring.now() + limit;
@@ -288,6 +351,7 @@ impl Shard {
         let left = self.table.end_where(CloseReason::Drained, |_| true);
         self.ring.note_runnable();
         self.ring.sleep(crate::ring::TICK).await;
+        self.access_log.borrow_mut().flush();
         left
     }
 
@@ -311,6 +375,11 @@ impl Shard {
                 && address.is_ipv6() == target.is_ipv6()
                 && (!address.is_loopback() || target.is_loopback())
         })
+    }
+
+    /// `[balancer] name`, as of now.
+    pub(super) fn balancer_name(&self) -> Arc<str> {
+        Arc::clone(&self.snapshot.borrow().balancer.name)
     }
 
     /// One line for a series of failures, not one each.
@@ -359,6 +428,7 @@ impl Shard {
             connections: self.table.len(),
             connections_max: self.connections_max.get(),
             ring: self.ring.counts(),
+            access_log: self.access_log.borrow().counts(),
             listeners: snapshot
                 .listeners
                 .iter()

@@ -6,11 +6,13 @@ use super::{FirstSeen, Scope};
 use crate::config::error::{Wrong, did_you_mean, quoted};
 use crate::config::raw::{RawAction, RawForward, RawGroup, RawListener, RawRule, RawVerb};
 use crate::l7::router::{Action, Forward, Router, RouterError, Rule, WeightedGroup};
+use crate::l7::stickiness;
 
 impl Scope<'_> {
     pub(super) fn router(&self, listener: &RawListener, groups: &[RawGroup]) -> Option<Router> {
         self.priorities_are_unique(&listener.rules);
-        let default = listener.default_action.as_ref().map(|action| (action, self.action(action, listener, groups)));
+        let default =
+            listener.default_action.as_ref().map(|action| (action, self.action(action, None, listener, groups)));
         let rules: Vec<_> =
             listener.rules.iter().filter_map(|rule| Some((rule, self.rule(rule, listener, groups)?))).collect();
         let (default_action, default) = default?;
@@ -43,7 +45,8 @@ impl Scope<'_> {
     }
 
     fn rule(&self, raw: &RawRule, listener: &RawListener, groups: &[RawGroup]) -> Option<Rule> {
-        let action = self.action(raw.action.as_ref()?, listener, groups);
+        let priority = raw.priority.as_ref().map(|priority| priority.value);
+        let action = self.action(raw.action.as_ref()?, priority, listener, groups);
         Some(Rule { priority: raw.priority.as_ref()?.value, conditions: raw.conditions.clone(), action: action? })
     }
 
@@ -59,7 +62,14 @@ impl Scope<'_> {
         }
     }
 
-    fn action(&self, raw: &RawAction, listener: &RawListener, groups: &[RawGroup]) -> Option<Action> {
+    /// `rule` is the priority of the rule that it belongs to.
+    fn action(
+        &self,
+        raw: &RawAction,
+        rule: Option<u16>,
+        listener: &RawListener,
+        groups: &[RawGroup],
+    ) -> Option<Action> {
         Some(match raw.verb.as_ref()? {
             RawVerb::Forward { groups: forwards, group_stickiness, rewrite } => {
                 self.weights_send_somewhere(raw, forwards);
@@ -73,7 +83,9 @@ impl Scope<'_> {
                     .collect();
                 Action::Forward(Forward {
                     groups: weighted.into_iter().collect::<Option<_>>()?,
-                    group_stickiness: group_stickiness.as_ref().map(|duration| duration.value),
+                    group_stickiness: group_stickiness
+                        .as_ref()
+                        .map(|duration| Arc::new(stickiness::of_rule(rule, duration.value))),
                     rewrite: rewrite.clone(),
                 })
             }

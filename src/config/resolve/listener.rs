@@ -48,7 +48,7 @@ impl Scope<'_> {
         let router = self.router(raw, groups);
         let error_pages = self.error_pages(&raw.http.error_pages);
         let raw = &raw.http;
-        Some(Service::Http(Http {
+        Some(Service::Http(Arc::new(Http {
             router: router?,
             hygiene: value_or(raw.hygiene.as_ref(), Hygiene::default()),
             forwarded: value_or(raw.forwarded.as_ref(), Forwarded::default()),
@@ -59,7 +59,7 @@ impl Scope<'_> {
             send_timeout: value_or(raw.send_timeout.as_ref(), limits::SEND_TIMEOUT_DEFAULT),
             body_bytes_max: raw.body_bytes_max.as_ref().and_then(|bytes| NonZeroU64::new(bytes.value)),
             error_pages,
-        }))
+        })))
     }
 
     /// Requirement P6.

@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::num::NonZeroU64;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::error::{Report, Wrong};
 use super::files::Files;
@@ -21,6 +21,7 @@ use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
 use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, Snapshot};
 use super::values::PortPolicy;
 use super::{Mode, limits};
+use crate::l7::Keys;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
 pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) -> Snapshot {
@@ -39,13 +40,14 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
     scope.names_are_unique(groups.iter().map(|g| (g.place.as_str(), g.name.as_ref())));
     scope.addresses_are_unique(&listeners, &admin.listen, admin_line);
     let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups)).map(Arc::new).collect();
-    scope.secret(&balancer);
+    let cookie_keys = scope.cookie_keys(&balancer);
     Snapshot {
         revision: 1,
         balancer: self::balancer(balancer, scope.scheme),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
+        cookie_keys,
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
     }
@@ -102,27 +104,30 @@ impl Scope<'_> {
     }
 
     /// A secret that others can read, or guess, is none.
-    fn secret(&self, raw: &RawBalancer) {
-        let Some(path) = &raw.secret_file else { return };
-        if let Err(wrong) = self.read_secret(&path.value) {
+    fn cookie_keys(&self, raw: &RawBalancer) -> Keys {
+        let Some(path) = &raw.secret_file else { return keys_of_this_process() };
+        self.read_secret(&path.value).unwrap_or_else(|wrong| {
             self.report.at(path.line, "[balancer]: secret_file", wrong);
-        }
+            keys_of_this_process()
+        })
     }
 
-    fn read_secret(&self, path: &Path) -> Result<(), Wrong> {
+    fn read_secret(&self, path: &Path) -> Result<Keys, Wrong> {
         let shown = self.files.path(path);
         let shown = shown.display();
-        let content = self.files.read(path, *limits::SECRET_FILE_BYTES.end())?;
+        let content = self.files.read(path, limits::SECRET_FILE_BYTES_MAX)?;
         if content.mode & OTHERS != 0 {
             let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
             return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
         }
-        let text = std::str::from_utf8(&content.bytes).map(str::trim_ascii);
-        if text.is_ok_and(|text| text.len() >= *limits::SECRET_FILE_BYTES.start()) {
-            return Ok(());
-        }
-        let what = format!("{shown} is not a secret of at least {} characters", limits::SECRET_FILE_BYTES.start());
-        Err(Wrong::new(what, format!("make one: openssl rand -hex 32 > {shown}")))
+        let mend = "make one: openssl rand -hex 32";
+        let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend))?;
+        Keys::parse(text).map_err(|error| {
+            // It ends in how to mend it.
+            let said = error.to_string();
+            let (what, mend) = said.split_once("; ").unwrap_or((&said, mend));
+            Wrong::new(format!("{shown}: {what}"), mend)
+        })
     }
 
     fn names_are_unique<'a>(&self, things: impl Iterator<Item = (&'a str, Option<&'a At<Arc<str>>>)>) {
@@ -183,4 +188,15 @@ fn balancer(raw: RawBalancer, scheme: Scheme) -> Balancer {
 
 fn value_or<T: Copy>(given: Option<&At<T>>, default: T) -> T {
     given.map_or(default, |given| given.value)
+}
+
+/// Without a `secret_file`: random, and the same for all reloads of this process, so that they end no session.
+pub(super) fn keys_of_this_process() -> Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the kernel has random bytes");
+        Keys::from_random(bytes)
+    })
+    .clone()
 }

@@ -8,6 +8,7 @@ use crate::l7::router::{
     Action, Condition, FixedResponse, Forward, PathMatch, QueryMatch, Redirect, Replace, Rewrite, Router, Rule,
     WeightedGroup,
 };
+use crate::l7::stickiness::of_rule;
 
 /// A config that is good as it stands: one http listener, one http group. Keys of the listener, rules and further groups come
 /// from the test.
@@ -26,7 +27,7 @@ fn http(listener: &str) -> Http {
 
 fn http_of(snapshot: &Snapshot) -> Http {
     match &snapshot.listeners[0].service {
-        Service::Http(http) => http.clone(),
+        Service::Http(http) => Http::clone(http),
         Service::Relay(_) => panic!("a relay"),
     }
 }
@@ -195,7 +196,7 @@ fn r_r3_forwards_to_several_groups_with_stickiness_and_rewrites() {
     let replace = |regex: &str, with: &str| Some(Replace { regex: regex.into(), with: with.into() });
     let forward = Forward {
         groups: vec![WeightedGroup { group: 0, weight: 1 }, WeightedGroup { group: 1, weight: 999 }],
-        group_stickiness: Some(Duration::from_secs(3600)),
+        group_stickiness: Some(Arc::new(of_rule(None, Duration::from_secs(3600)))),
         rewrite: Some(Rewrite { host: replace("^www[.]", ""), path: replace("^/a/(.*)", "/b/$1") }),
     };
     assert_eq!(http.router, Router::new(Vec::new(), Action::Forward(forward)).expect("good"));
@@ -247,6 +248,26 @@ fn r_r3_fixed_responses() {
         &format!("{{ fixed_response = {{ status = 599, content_type = \"application/json\", body = \"{body}\" }} }}"),
         fixed(599, "application/json", &body),
     );
+}
+
+#[test]
+fn r_r3_each_rule_has_a_cookie_of_its_own_for_its_group() {
+    let rule = |priority| {
+        format!(
+            "[[listener.rule]]\npriority = {priority}\naction = {{ forward = \"app\", group_stickiness = \"1s\" }}\n"
+        )
+    };
+    let rules: Vec<_> = [1, 2]
+        .map(|priority| {
+            let group_stickiness = Some(Arc::new(of_rule(Some(priority), Duration::from_secs(1))));
+            Rule {
+                priority,
+                conditions: Vec::new(),
+                action: Action::Forward(Forward { group_stickiness, ..forward_to(0) }),
+            }
+        })
+        .into();
+    assert_rules(&(rule(1) + &rule(2)), rules);
 }
 
 #[test]

@@ -543,8 +543,11 @@ fn r_m3_values_of_the_access_log() {
 fn r_s1_a_secret_is_long_enough_and_not_for_everyone() {
     for (file, says) in [
         ("missing", "missing cannot be read: No such file or directory (os error 2); check the path"),
-        ("short", "short is not a secret of at least 32 characters; make one: openssl rand -hex 32 > short"),
-        ("large", "large is larger than 4 KiB; shorten it, or name another file"),
+        (
+            "short",
+            "short: line 1: a secret is 32 to 1024 visible ASCII characters without spaces; make one: openssl rand -hex 32",
+        ),
+        ("large", "large is larger than 16 KiB; shorten it, or name another file"),
         (
             "open-secret",
             "open-secret is open to every account of this machine (mode 0644); make a new one, and keep others out: chmod 640 \

@@ -34,6 +34,7 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
         reloads_failed: state.reloads.failed,
         last_success: state.reloads.last_success,
         log_lines_dropped: control.log_lines_dropped(),
+        access_log: control.given.access_log.counts(),
         draining: state.phase == Phase::Draining,
         process: Process::now(control.given.started_at),
     };

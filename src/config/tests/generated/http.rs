@@ -10,6 +10,7 @@ use crate::l7::router::{
     Action, Condition, FixedResponse, Forward, PathMatch, QueryMatch, Redirect, Replace, Rewrite, Router, Rule,
     WeightedGroup,
 };
+use crate::l7::stickiness::of_rule;
 
 /// A listener that may forward to these groups.
 pub(super) fn http(groups: Vec<usize>) -> impl Strategy<Value = Http> {
@@ -53,9 +54,21 @@ fn content_type() -> impl Strategy<Value = Arc<str>> {
 fn router(groups: Vec<usize>) -> impl Strategy<Value = Router> {
     let rules = btree_map(limits::RULE_PRIORITY, (vec(condition(), 0..4), action(groups.clone())), 0..5);
     (rules, action(groups)).prop_map(|(rules, default)| {
-        let rule = |(priority, (conditions, action))| Rule { priority, conditions: one_of_each(conditions), action };
+        let rule = |(priority, (conditions, action))| Rule {
+            priority,
+            conditions: one_of_each(conditions),
+            action: action_of_rule(action, priority),
+        };
         Router::new(rules.into_iter().map(rule).collect(), default).expect("rules that can be compiled")
     })
+}
+
+/// The cookie of group stickiness is called after its rule.
+fn action_of_rule(mut action: Action, priority: u16) -> Action {
+    if let Action::Forward(Forward { group_stickiness: Some(stickiness), .. }) = &mut action {
+        *stickiness = Arc::new(of_rule(Some(priority), stickiness.duration));
+    }
+    action
 }
 
 /// In the order in which they are read: each kind is there once, but for headers.
@@ -125,7 +138,7 @@ fn forward(groups: Vec<usize>) -> impl Strategy<Value = Forward> {
     (groups, option::of(seconds(&limits::STICKINESS)), option::of(rewrite)).prop_map(
         |(groups, group_stickiness, rewrite)| Forward {
             groups: groups.into_iter().map(|(group, weight)| WeightedGroup { group, weight }).collect(),
-            group_stickiness,
+            group_stickiness: group_stickiness.map(|duration| Arc::new(of_rule(None, duration))),
             rewrite,
         },
     )

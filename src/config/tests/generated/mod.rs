@@ -21,6 +21,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
         let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
         btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
             access_log: access_log.clone(),
+            cookie_keys: resolve::keys_of_this_process(),
             revision: 1,
             balancer: balancer.clone(),
             cores: cores.clone(),
@@ -102,7 +103,7 @@ fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + us
 /// A listener may have groups of its protocol only.
 fn service(groups: &[Arc<TargetGroup>]) -> BoxedStrategy<Service> {
     let (http, tcp): (Vec<_>, Vec<_>) = (0..groups.len()).partition(|index| groups[*index].protocol == Protocol::Http);
-    let http = http::http(http).prop_map(Service::Http);
+    let http = http::http(http).prop_map(|http| Service::Http(Arc::new(http)));
     if tcp.is_empty() {
         return http.boxed();
     }

@@ -120,7 +120,7 @@ fn typed_action(action: &Action, snapshot: &Snapshot) -> Value {
             let rewrite = forward.rewrite.as_ref();
             json!({
                 "forward": groups,
-                "group_stickiness": forward.group_stickiness.map(typed_duration),
+                "group_stickiness": forward.group_stickiness.as_ref().map(|to| typed_duration(to.duration)),
                 "rewrite": rewrite.map(|to| json!({ "host": to.host.as_ref().map(replace), "path": to.path.as_ref().map(replace) })),
             })
         }
