@@ -50,8 +50,8 @@ pub(super) enum Message {
 
 /// Where and how lines are written.
 pub(super) struct Destination {
-    output: Output,
-    format: LogFormat,
+    pub(super) output: Output,
+    pub(super) format: LogFormat,
 }
 
 /// Where a record is from.
@@ -322,7 +322,7 @@ fn mend(error: &io::Error) -> &'static str {
 }
 
 impl Destination {
-    fn format(&self, entry: &Entry<'_>, origin: &Origin, block: &mut Vec<u8>) {
+    pub(super) fn format(&self, entry: &Entry<'_>, origin: &Origin, block: &mut Vec<u8>) {
         let write = match self.format {
             LogFormat::Json => json::write,
             LogFormat::Alb => alb::write,

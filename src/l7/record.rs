@@ -49,6 +49,10 @@ pub struct Record {
     pub group: Option<usize>,
     /// The targets that it was sent to; the last one answered.
     pub targets: Vec<SocketAddr>,
+    /// Targets that did not accept a connection for it, in order.
+    pub missed: Vec<SocketAddr>,
+    /// How its rewrite went, in ALB's word; empty without one.
+    pub transform_status: &'static str,
     /// It became something else than HTTP (requirement P3).
     pub upgraded: bool,
 }
@@ -87,6 +91,8 @@ impl Record {
             action: Taken::Nothing,
             group: None,
             targets: Vec::new(),
+            missed: Vec::new(),
+            transform_status: "",
             upgraded: false,
         }
     }
@@ -95,6 +101,8 @@ impl Record {
     pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         let mut targets = std::mem::take(&mut self.targets);
         targets.clear();
-        *self = Record { number, started_unix: unix, targets, ..Record::new(now) };
+        let mut missed = std::mem::take(&mut self.missed);
+        missed.clear();
+        *self = Record { number, started_unix: unix, targets, missed, ..Record::new(now) };
     }
 }

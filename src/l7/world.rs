@@ -73,6 +73,9 @@ pub trait World {
         attempts: &mut Self::Attempts,
     ) -> impl Future<Output = Result<Self::Lease, Why>>;
 
+    /// Appends the targets that did not accept a connection, for the log.
+    fn missed(&self, attempts: &Self::Attempts, missed: &mut Vec<SocketAddr>);
+
     /// Ready when the connection is to end though neither side wants it to.
     fn poll_ordered(&self, context: &mut Context<'_>) -> Poll<Ordered>;
 

@@ -16,6 +16,7 @@ use quanta::Instant;
 
 use super::close::CloseReason;
 use super::connect;
+use super::http_log;
 use super::group::{Pick, TargetState};
 use super::listening::Serving;
 use super::microseconds;
@@ -192,6 +193,10 @@ impl World for Port {
         Err(why)
     }
 
+    fn missed(&self, attempts: &Attempts, missed: &mut Vec<SocketAddr>) {
+        missed.extend(attempts.tried.iter().map(|target| target.address));
+    }
+
     fn poll_ordered(&self, context: &mut Context<'_>) -> Poll<Ordered> {
         if let Poll::Ready(reason) = self.connection.poll_ordered_to_end(context) {
             let why = if reason == CloseReason::TargetUnbound { Why::Deregistered } else { Why::Drained };
@@ -206,6 +211,7 @@ impl World for Port {
 
     fn finished(&self, exchange: &Exchange) {
         self.connection.listener.answered(&exchange.record);
+        http_log::record(&self.shard, &self.connection, self.ends(), exchange);
     }
 }
 

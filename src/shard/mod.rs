@@ -13,6 +13,7 @@ mod close;
 mod connect;
 mod group;
 mod http;
+mod http_log;
 mod listening;
 mod mailbox;
 mod report;

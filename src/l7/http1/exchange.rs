@@ -213,7 +213,10 @@ impl<W: World> Connection<'_, W> {
                 sticky: exchange.session.target(),
                 connection,
             };
-            let lease = match self.lease(&wish, &mut attempts).await {
+            let leased = self.lease(&wish, &mut attempts).await;
+            exchange.record.missed.clear();
+            self.world.missed(&attempts, &mut exchange.record.missed);
+            let lease = match leased {
                 Ok(lease) => lease,
                 Err(why) => return self.missed(exchange, terms, why).await,
             };
@@ -222,6 +225,7 @@ impl<W: World> Connection<'_, W> {
             exchange.to_target.clear();
             exchange.response.clear();
             exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
+            lease.moved(Side::Client, exchange.target_head.len());
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
                     if fit.target {
