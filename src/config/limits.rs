@@ -150,8 +150,8 @@ pub const STICKINESS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// overwrite each other's.
 pub const COOKIE_PREFIX_DEFAULT: &str = "WEIR-";
 
-/// Secret of a cookie key in bytes. Ours: 32 are as many as a SHA-256 has (RFC 2104, 3 advises against fewer).
-pub const SECRET_FILE_BYTES: RangeInclusive<usize> = 32..=4096;
+/// Largest `secret_file`. Ours: some secrets of a line each, and comments.
+pub const SECRET_FILE_BYTES_MAX: usize = 16 << 10;
 
 /// Longest path of an HTTP check. ALB.
 pub const CHECK_PATH_BYTES_MAX: usize = 1024;

@@ -113,6 +113,7 @@ fn path_table(table: &Table<'_>) -> Option<PathMatch> {
         (1, Some(prefix), _) => Some(PathMatch::Prefix(prefix.value)),
         (1, _, Some(regex)) => Some(PathMatch::Regex(regex.value)),
         (1, None, None) => None,
+        (0, ..) if table.has_unknown_keys() => None,
         _ => {
             let mend = "write { prefix = \"/api/\" } or { regex = \"^/v[0-9]+/\" }";
             table.wrong_here(Wrong::new("a path is matched by one of prefix and regex", mend));
@@ -137,6 +138,7 @@ pub(super) fn action(parent: &Table<'_>, key: &'static str) -> Option<RawAction>
             }
             if *verb == "redirect" { redirect(&table) } else { fixed_response(&table) }
         }
+        [] if table.has_unknown_keys() => None,
         [] => {
             let mend = "add forward = \"name of a target group\", redirect = { ... } or fixed_response = { ... }";
             table.wrong_here(Wrong::new("it does not say what to do", mend));
@@ -169,6 +171,9 @@ fn forward(table: &Table<'_>) -> Option<RawVerb> {
 }
 
 fn weighted(table: &Table<'_>) -> Vec<RawForward> {
+    if table.items("forward").is_empty() {
+        return Vec::new();
+    }
     let groups = table.list("forward", "forward", &keys::FORWARD);
     let group = |table: &Table<'_>| RawForward {
         place: format!("{}group", table.place),
@@ -181,46 +186,54 @@ fn weighted(table: &Table<'_>) -> Vec<RawForward> {
 }
 
 fn rewrite(table: &Table<'_>) -> Option<Rewrite> {
-    if table.given(keys::REWRITE.keys).is_empty() {
+    if table.given(keys::REWRITE.keys).is_empty() && !table.has_unknown_keys() {
         let mend = "add host = { regex = ..., with = ... } or path = { regex = ..., with = ... }";
         table.wrong_here(Wrong::new("it does not say what to rewrite", mend));
         return None;
     }
-    let replace = |key| {
+    let replace = |key, regex_mend, with_mend| {
         let table = table.table(key, &format!("{}{key}.", table.place), &keys::REPLACE)?;
-        let regex = table.require("regex", http_values::regex, "add regex = \"^/old/(.*)\"");
-        let with = table.require("with", http_values::replacement, "add with = \"/new/$1\"");
+        let regex = table.require("regex", http_values::regex, regex_mend);
+        let with = table.require("with", http_values::replacement, with_mend);
         Some(Replace { regex: regex?.value, with: with?.value })
     };
-    Some(Rewrite { host: replace("host"), path: replace("path") })
+    Some(Rewrite {
+        host: replace("host", "add regex = \"^www[.](.*)$\"", "add with = \"$1\""),
+        path: replace("path", "add regex = \"^/old/(.*)$\"", "add with = \"/new/$1\""),
+    })
 }
 
 fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     let table = table.table("redirect", &format!("{}redirect.", table.place), &keys::REDIRECT)?;
     let status = table.require("status", values::one_of(&limits::REDIRECT_STATUSES), "add status = 301");
-    let protocol = table.read("protocol", http_values::redirect_protocol);
-    let port = table.read("port", http_values::redirect_port);
+    let given = [
+        table.read("protocol", http_values::redirect_protocol),
+        table.read("host", http_values::redirect_host),
+        table.read("port", http_values::redirect_port),
+        table.read("path", http_values::redirect_path),
+        table.read("query", http_values::redirect_query),
+    ];
+    let are_read = given.iter().flatten().count() == table.given(&["protocol", "host", "port", "path", "query"]).len();
+    let mut parts = REQUEST_ITSELF;
     // What is redirected to another scheme is served at that scheme's port, unless said otherwise.
-    let port_default = match protocol.as_ref().map(|protocol| &*protocol.value) {
+    parts[2] = match given[0].as_ref().map(|protocol| &*protocol.value) {
         Some("http") => "80",
         Some("https") => "443",
-        _ => "#{port}",
+        _ => parts[2],
     };
-    let or = |given: Option<At<Arc<str>>>, default: &str| given.map_or_else(|| default.into(), |given| given.value);
-    let redirect = Redirect {
-        protocol: or(protocol, "#{protocol}"),
-        host: or(table.read("host", http_values::redirect_host), "#{host}"),
-        port: or(port, port_default),
-        path: or(table.read("path", http_values::redirect_path), "/#{path}"),
-        query: or(table.read("query", http_values::redirect_query), "#{query}"),
-        status: status?.value,
-    };
-    if table.given(&["protocol", "host", "port", "path", "query"]).is_empty() {
-        let what = "it leads to where the request came from, for ever";
-        table.wrong_here(Wrong::new(what, "add at least one of protocol, host, port, path and query"));
+    for (part, given) in parts.iter_mut().zip(&given) {
+        *part = given.as_ref().map_or(*part, |given| &given.value);
     }
-    Some(RawVerb::Redirect(redirect))
+    if parts == REQUEST_ITSELF && are_read {
+        let what = "it leads to where the request came from, for ever";
+        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
+    }
+    let [protocol, host, port, path, query] = parts.map(Arc::from);
+    Some(RawVerb::Redirect(Redirect { status: status?.value, protocol, host, port, path, query }))
 }
+
+/// Protocol, host, port, path and query of a redirect that say nothing.
+const REQUEST_ITSELF: [&str; 5] = ["#{protocol}", "#{host}", "#{port}", "/#{path}", "#{query}"];
 
 fn fixed_response(table: &Table<'_>) -> Option<RawVerb> {
     let table = table.table("fixed_response", &format!("{}fixed_response.", table.place), &keys::FIXED_RESPONSE)?;

@@ -104,8 +104,7 @@ impl<'t> Table<'t> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else { return vec![value] };
         if items.is_empty() {
-            let wrong =
-                Wrong::new("the list is empty, so it matches nothing", "name at least one value, or remove the key");
+            let wrong = Wrong::new("the list is empty", "name at least one value, or remove the key");
             self.wrong(self.line_of(value), key, wrong);
         }
         items.iter().collect()
@@ -142,6 +141,11 @@ impl<'t> Table<'t> {
     /// Whether the value of this key is a list.
     pub fn is_list(&self, key: &'static str) -> bool {
         self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Array(_)))
+    }
+
+    /// Whether something was reported that may be what is missed here.
+    pub fn has_unknown_keys(&self) -> bool {
+        self.entries.keys().any(|key| !self.section.keys.contains(&key.get_ref().as_ref()))
     }
 
     /// What is wrong with the table as a whole.

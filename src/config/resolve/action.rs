@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::{FirstSeen, Scope};
 use crate::config::error::{Wrong, did_you_mean, quoted};
 use crate::config::raw::{RawAction, RawForward, RawGroup, RawListener, RawRule, RawVerb};
-use crate::l7::stickiness;
 use crate::l7::router::{Action, Forward, Router, RouterError, Rule, WeightedGroup};
+use crate::l7::stickiness;
 
 impl Scope<'_> {
     pub(super) fn router(&self, listener: &RawListener, groups: &[RawGroup]) -> Option<Router> {
         self.priorities_are_unique(&listener.rules);
-        let default = listener.default_action.as_ref().map(|action| (action, self.action(action, None, listener, groups)));
+        let default =
+            listener.default_action.as_ref().map(|action| (action, self.action(action, None, listener, groups)));
         let rules: Vec<_> =
             listener.rules.iter().filter_map(|rule| Some((rule, self.rule(rule, listener, groups)?))).collect();
         let (default_action, default) = default?;
@@ -94,12 +95,11 @@ impl Scope<'_> {
     }
 
     fn weights_send_somewhere(&self, action: &RawAction, forwards: &[RawForward]) {
-        if forwards.iter().any(|forward| forward.weight > 0) {
+        if forwards.is_empty() || forwards.iter().any(|forward| forward.weight > 0) {
             return;
         }
-        let what = if forwards.is_empty() { "the list is empty" } else { "all groups have weight 0" };
-        let wrong =
-            Wrong::new(format!("{what}, so no request can be forwarded"), "give one group a weight of 1 or more");
+        let what = "all groups have weight 0, so no request can be forwarded";
+        let wrong = Wrong::new(what, "give one of them a weight of 1 or more");
         self.report.at(action.line, format!("{}.forward", action.place), wrong);
     }
 

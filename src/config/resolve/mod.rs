@@ -115,14 +115,19 @@ impl Scope<'_> {
     fn read_secret(&self, path: &Path) -> Result<Keys, Wrong> {
         let shown = self.files.path(path);
         let shown = shown.display();
-        let content = self.files.read(path, *limits::SECRET_FILE_BYTES.end())?;
+        let content = self.files.read(path, limits::SECRET_FILE_BYTES_MAX)?;
         if content.mode & OTHERS != 0 {
             let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
             return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
         }
-        let mend = || format!("make one: openssl rand -hex 32 > {shown}");
-        let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend()))?;
-        Keys::parse(text).map_err(|error| Wrong::new(format!("{shown}: {error}"), mend()))
+        let mend = "make one: openssl rand -hex 32";
+        let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend))?;
+        Keys::parse(text).map_err(|error| {
+            // It ends in how to mend it.
+            let said = error.to_string();
+            let (what, mend) = said.split_once("; ").unwrap_or((&said, mend));
+            Wrong::new(format!("{shown}: {what}"), mend)
+        })
     }
 
     fn names_are_unique<'a>(&self, things: impl Iterator<Item = (&'a str, Option<&'a At<Arc<str>>>)>) {

@@ -64,9 +64,14 @@ pub(super) fn duration(range: &RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>
         if range.contains(&duration) {
             return Ok(duration);
         }
-        let mend = format!("choose {:?} to {:?}", range.start(), range.end());
+        let mend = format!("choose {} to {}", shown_duration(*range.start()), shown_duration(*range.end()));
         Err(Wrong::new(format!("{} is out of range", quoted(typed)), mend))
     }
+}
+
+/// As the docs and errors write a duration.
+pub(super) fn shown_duration(duration: Duration) -> String {
+    if duration.is_zero() { "0s".to_owned() } else { format!("{duration:?}") }
 }
 
 /// A duration where parts of a second mean nothing.
@@ -128,7 +133,7 @@ const SIZE_UNITS: [(&str, u32); 5] = [("", 0), ("KiB", 10), ("MiB", 20), ("GiB",
 /// One of a few numbers.
 pub(super) fn one_of<const N: usize>(numbers: &'static [u16; N]) -> impl Fn(&DeValue<'_>) -> Read<u16> {
     move |value| {
-        let typed = number(&(0..=i64::MAX))(value)?;
+        let typed = number(&(i64::MIN..=i64::MAX))(value)?;
         u16::try_from(typed).ok().filter(|typed| numbers.contains(typed)).ok_or_else(|| {
             let list = numbers.map(|number| number.to_string());
             Wrong::new(format!("{typed} is not among them"), format!("choose {}", or_list(&list)))

@@ -34,6 +34,18 @@ impl Router {
         Ok(Router { rules, default })
     }
 
+    /// The rules, by priority.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What is done where no rule holds.
+    #[must_use]
+    pub fn default_action(&self) -> &Action {
+        &self.default
+    }
+
     /// Indices of the groups that rules forward to, ascending, each once.
     #[must_use]
     pub fn groups(&self) -> Vec<usize> {
