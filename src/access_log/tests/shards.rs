@@ -49,6 +49,24 @@ fn r_m3_a_writer_that_stands_still_costs_entries_which_are_counted_and_nobody_wa
 }
 
 #[test]
+fn r_m3_while_the_writer_stands_still_few_lines_do_not_use_up_the_batches() {
+    let (mut sink, queue) = sink(1000);
+    for number in 0..1_000 {
+        sink.record(&Entry { connection: number, ..connection() });
+        sink.tick();
+    }
+    assert_eq!(sink.counts().dropped, 0);
+    let mut batches: Vec<Batch> = std::iter::from_fn(|| next_batch(&queue)).collect();
+    assert_eq!((batches[0].records, batches[1].records), (1, 1), "at first there is no telling");
+    assert!(batches[2..].iter().all(|batch| batch.records > 100), "then they are full ones");
+    let handed_over: u64 = batches.iter().map(|batch| batch.records).sum();
+
+    batches.drain(1..).for_each(give_back);
+    sink.tick();
+    assert_eq!(next_batch(&queue).map(|batch| batch.records), Some(1_000 - handed_over), "the rest comes at once");
+}
+
+#[test]
 fn a_queue_that_is_full_or_gone_costs_the_batch_and_its_memory_is_used_again() {
     let (mut sink, queue) = sink(1);
     let entry = connection();
