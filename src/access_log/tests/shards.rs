@@ -31,7 +31,7 @@ fn give_back(mut batch: Batch) {
 #[test]
 fn r_m3_a_writer_that_stands_still_costs_entries_which_are_counted_and_nobody_waits() {
     let (mut sink, queue) = sink(1000);
-    let entry = entry(What::Request(request()));
+    let entry = entry(&What::Request(request()));
     let total = 50_000;
     (0..total).for_each(|_| sink.record(&entry));
     let batches: Vec<Batch> = std::iter::from_fn(|| next_batch(&queue)).collect();
@@ -86,7 +86,7 @@ fn a_queue_that_is_full_or_gone_costs_the_batch_and_its_memory_is_used_again() {
 #[test]
 fn r_m3_recording_takes_no_new_memory_once_warm() {
     let (mut sink, queue) = sink(1000);
-    let entry = entry(What::Request(request()));
+    let entry = entry(&What::Request(request()));
     let mut seen = BTreeSet::new();
     for round in 0..100 {
         // Two batches are under way while a third one is filled.
