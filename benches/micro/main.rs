@@ -1,6 +1,9 @@
-//! What is pure, alone on a core: picking a target, config text to snapshot, recording a duration, noting a line of the log.
+//! What is pure, alone on a core: picking a target, a snapshot from its text, recording a duration, a sticky request, noting a
+//! line of the log.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram, access_log --> a time for each case; the ratios between them are the result
+//!     main --criterion's settings--> pick, snapshot, histogram, sticky, access_log --> a time for each case
+//!
+//! The ratios between the times are the result.
 //!
 //! They show how cost grows with the number of targets, which no run beside peers does, and tell in a minute whether a change
 //! made one of these dearer. What a connection costs in all is what `side_by_side` measures.
@@ -12,6 +15,7 @@ mod access_log;
 mod histogram;
 mod pick;
 mod snapshot;
+mod sticky;
 
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ fn main() {
     pick::bench(&mut criterion);
     snapshot::bench(&mut criterion);
     histogram::bench(&mut criterion);
+    sticky::bench(&mut criterion);
     access_log::bench(&mut criterion);
     criterion.final_summary();
 }

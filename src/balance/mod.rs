@@ -129,6 +129,11 @@ impl Balancer {
         }
     }
 
+    /// Indices of the targets that may be picked at all.
+    pub fn eligible(&self) -> impl Iterator<Item = usize> {
+        self.eligible.iter().map(|entry| entry.target)
+    }
+
     /// How many targets may be picked at all.
     #[must_use]
     pub fn eligible_count(&self) -> usize {

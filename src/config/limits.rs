@@ -46,6 +46,134 @@ pub const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Dura
 /// Idle timeout of a tcp listener by default. NLB.
 pub const IDLE_TIMEOUT_TCP_DEFAULT: Duration = Duration::from_secs(350);
 
+/// Idle timeout of an http listener by default. ALB.
+pub const IDLE_TIMEOUT_HTTP_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a request's head may take from its first byte. CLB's `client_header_timeout`: 30 s to 120 s; ours starts at 1 s.
+pub const HEADER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
+
+/// Header timeout by default. CLB.
+pub const HEADER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a request's body may stand still. CLB's `client_body_timeout`: 30 s to 120 s; ours starts at 1 s.
+pub const BODY_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(120);
+
+/// Body timeout by default. CLB.
+pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a client may take nothing of its response. CLB's `send_timeout`.
+pub const SEND_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Send timeout by default. CLB.
+pub const SEND_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long a target may take to begin its answer, and to go on with it. CLB's `proxy_read_timeout`: 30 s to 3600 s; ours
+/// starts at 1 s.
+pub const RESPONSE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Response timeout by default. CLB.
+pub const RESPONSE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// How long requests to an unbound target may go on. ALB.
+pub const DEREGISTRATION_DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(3600);
+
+/// Deregistration delay by default. ALB.
+pub const DEREGISTRATION_DELAY_DEFAULT: Duration = Duration::from_secs(300);
+
+/// Idle connections kept for each shard and target. Ours: more than a target with a thread a connection likes to have.
+pub const KEEP_ALIVE_IDLE_MAX: RangeInclusive<u16> = 0..=1024;
+
+/// Idle connections kept by default. Ours: with fewer, a burst of so many clients connects anew each time.
+pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
+
+/// How long an idle connection to a target is kept. nginx's `keepalive_timeout` of an upstream has no bounds; these are ours.
+pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle
+/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx 60 s,
+/// HAProxy's `pool-purge-delay` 5 s.)
+pub const KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
+
+/// How old a connection to a target may get. Ours: to a day.
+pub const KEEP_ALIVE_LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+
+/// Lifetime by default. nginx's `keepalive_time`.
+pub const KEEP_ALIVE_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Longest request body that `request_body_max` can name. Ours; CLB's `client_max_body_size` ends at 10 GiB.
+pub const REQUEST_BODY_BYTES: RangeInclusive<u64> = 1..=1 << 40;
+
+/// Statuses that the balancer answers with by itself (requirement P6), for which there can be an `error_page`. ALB; 431 is ours.
+pub const OWN_STATUSES: [u16; 15] = [400, 403, 405, 408, 413, 414, 431, 463, 464, 500, 501, 502, 503, 504, 505];
+
+/// Largest error page. Ours: each shard has it in memory, for each listener that names it.
+pub const ERROR_PAGE_BYTES_MAX: usize = 64 << 10;
+
+/// Content type of an error page by default.
+pub const ERROR_PAGE_CONTENT_TYPE_DEFAULT: &str = "text/html";
+
+/// Longest value of `Server`, content type, host of a check. Ours: each is sent again and again.
+pub const FIELD_VALUE_BYTES_MAX: usize = 256;
+
+/// A rule's priority. ALB.
+pub const RULE_PRIORITY: RangeInclusive<u16> = 1..=50_000;
+
+/// Longest pattern, regular expression or replacement of a rule. ALB: 128 for patterns, 1,024 for expressions.
+pub const PATTERN_BYTES_MAX: usize = 1024;
+
+/// Longest method or header name of a condition. ALB.
+pub const HEADER_NAME_BYTES_MAX: usize = 40;
+
+/// A group's weight in a forward to several. ALB.
+pub const GROUP_WEIGHT: RangeInclusive<u16> = 0..=999;
+
+/// A group's weight by default. ALB.
+pub const GROUP_WEIGHT_DEFAULT: u16 = 1;
+
+/// Statuses of a redirect (requirement R3). RFC 9110, 15.4.
+pub const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// Content types of a fixed response; the first is the default. ALB.
+pub const FIXED_RESPONSE_CONTENT_TYPES: [&str; 5] =
+    ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
+
+/// Longest body of a fixed response. ALB.
+pub const FIXED_RESPONSE_BYTES_MAX: usize = 1024;
+
+/// How long a session lasts. ALB: 1 s to 7 days.
+pub const STICKINESS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+
+/// A session's duration by default. ALB: a day.
+pub const STICKINESS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// What a sticky group's cookie is called by default: this and the group's name, so that two groups on one host do not
+/// overwrite each other's.
+pub const COOKIE_PREFIX_DEFAULT: &str = "WEIR-";
+
+/// Secret of a cookie key in bytes. Ours: 32 are as many as a SHA-256 has (RFC 2104, 3 advises against fewer).
+pub const SECRET_FILE_BYTES: RangeInclusive<usize> = 32..=4096;
+
+/// Longest path of an HTTP check. ALB.
+pub const CHECK_PATH_BYTES_MAX: usize = 1024;
+
+/// Statuses that a matcher can name. RFC 9110, 15.
+pub const CHECK_STATUS: RangeInclusive<u16> = 100..=599;
+
+/// Size at which the access log's file is set aside. Ours.
+pub const LOG_ROTATE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+
+/// Files of the access log that are kept besides the one written to. Ours.
+pub const LOG_ROTATE_KEEP: RangeInclusive<u16> = 1..=1000;
+
+/// Files kept by default. Ours.
+pub const LOG_ROTATE_KEEP_DEFAULT: u16 = 10;
+
+/// Path of an HTTP check by default. CLB and ALB.
+pub const CHECK_PATH_DEFAULT: &str = "/";
+
+/// Statuses that an HTTP check takes for healthy by default. NLB; ALB takes 200 only, CLB takes any.
+pub const CHECK_MATCHER_DEFAULT: RangeInclusive<u16> = 200..=399;
+
 /// How long a connect to a target may take. CLB's `proxy_connect_timeout`: 4 s to 120 s; ours starts at 50 ms, which a
 /// target in the same network keeps easily.
 pub const CONNECT_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(120);

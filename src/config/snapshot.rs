@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::l7::Keys;
 use crate::l7::router::Router;
 
 /// The desired state of one balancer.
@@ -25,6 +26,8 @@ pub struct Snapshot {
     pub admin: Admin,
     /// `[access_log]`; `None` writes none. Read at start and at each reload.
     pub access_log: Option<AccessLog>,
+    /// What session cookies are sealed with: `secret_file`, or random for this process.
+    pub cookie_keys: Keys,
     /// `[[listener]]`, in the order of the file.
     pub listeners: Vec<Arc<Listener>>,
     /// `[[target_group]]`, in the order of the file.
@@ -109,7 +112,7 @@ pub enum Service {
     /// L4: each connection goes to a target of this group, an index into `Snapshot::groups`.
     Relay(usize),
     /// L7: each request goes where the rules send it.
-    Http(Http),
+    Http(Arc<Http>),
 }
 
 /// What an http listener does with requests.

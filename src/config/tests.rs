@@ -241,3 +241,30 @@ fn r_l9_fifty_listeners_and_a_group_of_a_thousand_targets() {
     assert_eq!(snapshot.groups[0].targets.len(), 1000);
     assert_eq!(snapshot.groups[0].targets[999].address, address("10.0.3.250:80"));
 }
+
+/// A config that is good as it stands: one http listener, one http group.
+const GOOD_HTTP: &str = r#"
+[[listener]]
+name = "web"
+protocol = "http"
+address = "0.0.0.0:80"
+default_action = { forward = "app" }
+
+[[target_group]]
+name = "app"
+protocol = "http"
+target = [{ address = "10.0.0.5", port = 8080 }]
+"#;
+
+#[test]
+fn r_l7_an_http_listener_has_the_documented_defaults() {
+    let snapshot = good(GOOD_HTTP);
+    let listener = &snapshot.listeners[0];
+    assert_eq!((listener.protocol, listener.idle_timeout), (Protocol::Http, Duration::from_secs(60)));
+    let Service::Http(http) = &listener.service else { panic!("not http") };
+    assert_eq!(http.router.groups(), [0]);
+    assert_eq!((http.hygiene, http.forwarded, http.trace_id), (Hygiene::Defensive, Forwarded::Append, false));
+    let minute = Duration::from_secs(60);
+    assert_eq!((http.header_timeout, http.body_timeout, http.send_timeout), (minute, minute, minute));
+    assert_eq!((&http.server_header, http.body_bytes_max, http.error_pages.len()), (&None, None, 0));
+}

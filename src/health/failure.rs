@@ -14,6 +14,10 @@ pub enum Failure {
     Reset,
     /// No way to the target's address, or nobody there.
     Unreachable,
+    /// It answered a check with this status, which the group's matcher does not name.
+    Status(u16),
+    /// What it answered a check with is not HTTP.
+    NotHttp,
     /// EPERM, EACCES: this host's own rules forbid it.
     Denied,
     /// Ours. EMFILE, ENFILE: no descriptor left.
@@ -82,6 +86,8 @@ impl Failure {
             | Failure::Timeout
             | Failure::Reset
             | Failure::Unreachable
+            | Failure::Status(_)
+            | Failure::NotHttp
             | Failure::Denied
             | Failure::Other(_) => false,
         }
@@ -95,6 +101,8 @@ impl Failure {
             Failure::Timeout => "timeout",
             Failure::Reset => "reset",
             Failure::Unreachable => "unreachable",
+            Failure::Status(_) => "status",
+            Failure::NotHttp => "not_http",
             Failure::Denied => "denied",
             Failure::NoDescriptor => "no_descriptor",
             Failure::NoSourcePort => "no_source_port",
@@ -110,6 +118,12 @@ impl Failure {
             Failure::Host(errno) | Failure::Other(errno) if errno != 0 => Some(errno),
             _ => None,
         }
+    }
+
+    /// The status that a target answered a check with.
+    #[must_use]
+    pub fn status(self) -> Option<u16> {
+        if let Failure::Status(status) = self { Some(status) } else { None }
     }
 
     /// What the operator looks at next.
@@ -131,6 +145,13 @@ impl Failure {
             Failure::Unreachable => {
                 "no way to that address: is the machine up, is the address right, and does `ip route get` on the balancer \
                  know a route to it?"
+            }
+            Failure::Status(_) => {
+                "it answers, with a status that the matcher does not name: ask for the check's path by hand (`curl -I`), and \
+                 look at the path, the host and the matcher of the health check"
+            }
+            Failure::NotHttp => {
+                "it answers, and not in HTTP: is the check's port that of another protocol, TLS say?"
             }
             Failure::Denied => {
                 "the balancer's own host forbids the connection: look at the output rules (`nft list ruleset`) and at \

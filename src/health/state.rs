@@ -55,6 +55,8 @@ pub enum Reason {
     InitialHealthChecking,
     /// The latest check ran out of time.
     Timeout,
+    /// The latest check was answered with a status that does not match.
+    ResponseCodeMismatch,
     /// The latest check failed in another way.
     FailedHealthChecks,
     /// Checks are switched off.
@@ -73,6 +75,7 @@ impl Reason {
             Reason::RegistrationInProgress => "Elb.RegistrationInProgress",
             Reason::InitialHealthChecking => "Elb.InitialHealthChecking",
             Reason::Timeout => "Target.Timeout",
+            Reason::ResponseCodeMismatch => "Target.ResponseCodeMismatch",
             Reason::FailedHealthChecks => "Target.FailedHealthChecks",
             Reason::HealthCheckDisabled => "Target.HealthCheckDisabled",
             Reason::DeregistrationInProgress => "Target.DeregistrationInProgress",
@@ -83,6 +86,7 @@ impl Reason {
     fn of(failure: Failure) -> Self {
         match failure {
             Failure::Timeout => Reason::Timeout,
+            Failure::Status(_) => Reason::ResponseCodeMismatch,
             _ => Reason::FailedHealthChecks,
         }
     }

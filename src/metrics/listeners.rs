@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use super::http;
 use super::histogram::{Buckets, LATENCY_US, LIFETIME_US};
 use super::names::{self, Metric};
 use super::text::Text;
 use crate::shard::{CloseReason, ListenerReport, RefuseReason, ShardReport};
 
 /// By name: what each shard says.
-type Listeners<'r> = BTreeMap<&'r str, Vec<&'r ListenerReport>>;
+pub(super) type Listeners<'r> = BTreeMap<&'r str, Vec<&'r ListenerReport>>;
 
 pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>]) {
     let mut listeners = Listeners::new();
@@ -22,6 +23,7 @@ pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>]) {
     bound(text, &listeners);
     by_reason(text, &listeners);
     histograms(text, &listeners);
+    http::write(text, &listeners);
 }
 
 fn sums(text: &mut Text, listeners: &Listeners) {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod histogram;
+mod http;
 mod listeners;
 pub mod names;
 mod process;

@@ -41,10 +41,15 @@ impl Kind {
 
 const LISTENER: &[&str] = &["listener", "protocol"];
 const LISTENER_REASON: &[&str] = &["listener", "protocol", "reason"];
+const HTTP: &[&str] = &["listener"];
+const HTTP_CODE: &[&str] = &["listener", "code_class"];
+const HTTP_REASON: &[&str] = &["listener", "reason"];
+const HTTP_CLASS: &[&str] = &["listener", "class"];
 const GROUP: &[&str] = &["target_group"];
 const GROUP_STATE: &[&str] = &["target_group", "state"];
 const TARGET: &[&str] = &["target_group", "target"];
 const TARGET_REASON: &[&str] = &["target_group", "target", "reason"];
+const TARGET_CODE: &[&str] = &["target_group", "target", "code_class"];
 const TARGET_RESULT: &[&str] = &["target_group", "target", "result"];
 const TARGET_SHARD: &[&str] = &["target_group", "target", "shard"];
 const SHARD: &[&str] = &["shard"];
@@ -72,8 +77,16 @@ metrics! {
     LISTENER_CLIENT_BYTES: Counter "weir_listener_client_bytes_total" LISTENER, "Bytes received from clients.";
     LISTENER_TARGET_BYTES: Counter "weir_listener_target_bytes_total" LISTENER, "Bytes received from targets for clients.";
     CONNECT_DURATION: Histogram "weir_connect_duration_seconds" LISTENER, "Time from the first connect attempt to a connected target, retries included.";
-    FIRST_BYTE_DURATION: Histogram "weir_first_byte_duration_seconds" LISTENER, "Time from accept to the first byte of the target.";
+    FIRST_BYTE_DURATION: Histogram "weir_first_byte_duration_seconds" LISTENER, "tcp: time from accept to the first byte of the target; http: from a request sent to the head of its response received.";
     CONNECTION_DURATION: Histogram "weir_connection_duration_seconds" LISTENER, "Time from accept to close.";
+
+    // Requests of http listeners, summed over shards.
+    HTTP_REQUESTS: Counter "weir_http_requests_total" HTTP, "Requests that are over, whatever became of them.";
+    HTTP_RESPONSES: Counter "weir_http_responses_total" HTTP_CODE, "Responses that clients got, from targets and from the balancer, by the first digit of their status. A client that had gone counts as 4xx (460).";
+    HTTP_ERRORS: Counter "weir_http_errors_total" HTTP_REASON, "Requests that did not simply get their target's response, by reason.";
+    HTTP_CLASSIFIED: Counter "weir_http_requests_classified_total" HTTP_CLASS, "Requests by what hygiene found: see docs/config.md, hygiene.";
+    HTTP_UPGRADED: Counter "weir_http_upgraded_total" HTTP, "Requests that became something else than HTTP: WebSocket and other Upgrades.";
+    HTTP_REQUEST_DURATION: Histogram "weir_http_request_duration_seconds" HTTP, "Time from a request's first byte received to its response's last byte sent.";
 
     // Target groups and targets, summed over shards unless there is a label for them.
     GROUP_TARGETS: Gauge "weir_target_group_targets" GROUP_STATE, "Targets by state, each counted once: in the worst state that any shard sees it in.";
@@ -82,7 +95,10 @@ metrics! {
     TARGET_HEALTHY: Gauge "weir_target_healthy" TARGET_SHARD, "1 if the shard takes the target for healthy. Absent while no listener uses the group.";
     TARGET_WEIGHT: Gauge "weir_target_weight" TARGET, "Weight of the target; 0 takes no new connections.";
     TARGET_CONNECTIONS: Counter "weir_target_connections_total" TARGET, "Connections made to the target for clients.";
-    TARGET_ACTIVE: Gauge "weir_target_connections_active" TARGET, "Connections to the target open or being made now.";
+    TARGET_ACTIVE: Gauge "weir_target_connections_active" TARGET, "Connections to the target open or being made now; of an http group requests in flight.";
+    TARGET_IDLE: Gauge "weir_target_connections_idle" TARGET, "Connections to the target that are kept for the next request.";
+    TARGET_REQUESTS: Counter "weir_target_requests_total" TARGET, "Requests sent to the target.";
+    TARGET_RESPONSES: Counter "weir_target_responses_total" TARGET_CODE, "Responses of the target by the first digit of their status.";
     TARGET_CONNECT_FAILURES: Counter "weir_target_connect_failures_total" TARGET_REASON, "Failed connects for clients, by cause.";
     TARGET_SENT_BYTES: Counter "weir_target_sent_bytes_total" TARGET, "Bytes received from clients for the target.";
     TARGET_RECEIVED_BYTES: Counter "weir_target_received_bytes_total" TARGET, "Bytes received from the target.";

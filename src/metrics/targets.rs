@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::http::CODE_CLASSES;
 use super::names::{self, Metric};
 use super::text::Text;
 use crate::health::State;
@@ -35,6 +36,7 @@ pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>]) {
     health(text, &groups);
     weights(text, &targets);
     sums(text, &targets);
+    responses(text, &targets);
     connect_failures(text, &targets);
     checks(text, &targets);
 }
@@ -121,9 +123,11 @@ fn weights(text: &mut Text, targets: &[Target]) {
 
 fn sums(text: &mut Text, targets: &[Target]) {
     type Value = fn(&TargetReport) -> u64;
-    let all: [(&'static Metric, Value); 4] = [
+    let all: [(&'static Metric, Value); 6] = [
         (&names::TARGET_CONNECTIONS, |report| report.counts.connections),
         (&names::TARGET_ACTIVE, |report| u64::from(report.counts.active)),
+        (&names::TARGET_IDLE, |report| report.counts.idle as u64),
+        (&names::TARGET_REQUESTS, |report| report.counts.requests),
         (&names::TARGET_SENT_BYTES, |report| report.counts.client_bytes),
         (&names::TARGET_RECEIVED_BYTES, |report| report.counts.target_bytes),
     ];
@@ -134,6 +138,17 @@ fn sums(text: &mut Text, targets: &[Target]) {
             }
         });
     }
+}
+
+fn responses(text: &mut Text, targets: &[Target]) {
+    text.family(&names::TARGET_RESPONSES, |family| {
+        for target in targets {
+            for (index, class) in CODE_CLASSES.iter().enumerate() {
+                let count = target.total(|report| report.counts.responses[index]);
+                family.sample(&[target.group, target.label, class], count);
+            }
+        }
+    });
 }
 
 fn connect_failures(text: &mut Text, targets: &[Target]) {

@@ -180,6 +180,8 @@ fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
         counts,
         first_byte_us: connect_us.clone(),
         duration_us: connect_us.clone(),
+        request_us: connect_us.clone(),
+        http: None,
         connect_us,
     }
 }

@@ -393,6 +393,22 @@ impl Buf {
         self.len -= count;
     }
 
+    /// Drops all but the first `count` bytes, if there are more.
+    pub fn truncate(&mut self, count: usize) {
+        self.len = self.len.min(u16::try_from(count).unwrap_or(u16::MAX));
+    }
+
+    /// The bytes from `at` on, in a buffer of their own; this one keeps those before. `None` when all buffers are held.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn split_off(&mut self, at: usize) -> Option<Buf> {
+        let mut rest = self.pool.take()?;
+        rest.append(&self[at..]);
+        self.truncate(at);
+        Some(rest)
+    }
+
     fn whole(&mut self) -> &mut [u8] {
         // SAFETY: see `deref`; `&mut self` makes this the only view of the buffer.
         unsafe { std::slice::from_raw_parts_mut(self.pool.address(self.id), BUFFER_BYTES) }
@@ -508,6 +524,20 @@ mod tests {
         assert_eq!(buf.append(&vec![7; BUFFER_BYTES + 1]), BUFFER_BYTES);
         buf.advance(10);
         assert_eq!((buf.len(), buf.room()), (BUFFER_BYTES - 10, 0));
+    }
+
+    #[test]
+    fn a_buffer_is_split_where_a_message_ends() {
+        let pool = Pool::detached();
+        let mut buf = pool.take().expect("a buffer");
+        buf.append(b"one messageand the next");
+        buf.advance(4);
+        let rest = buf.split_off(7).expect("a buffer");
+        assert_eq!((&buf[..], &rest[..]), (&b"message"[..], &b"and the next"[..]));
+        buf.truncate(100);
+        assert_eq!(buf.len(), 7);
+        drop((buf, rest));
+        assert_eq!(pool.counts().leased, 0);
     }
 
     #[test]

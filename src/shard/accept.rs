@@ -12,19 +12,17 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
-
-use hdrhistogram::Histogram;
 
 use super::close::{self, CloseReason};
 use super::connect;
 use super::group::Group;
-use super::report::{ListenerCounts, ListenerReport, histogram_us};
+use super::http;
+use super::listening::Listening;
 use super::run::Shard;
 use super::table::Connection;
-use crate::config::{Listener, Scheme, is_private};
+use crate::config::{Scheme, is_private};
 use crate::l4;
 use crate::ring::{Stream, TcpListener, TcpStream, first, options};
 
@@ -53,67 +51,6 @@ impl RefuseReason {
             RefuseReason::Scheme => "scheme",
             RefuseReason::Overload => "overload",
             RefuseReason::Gone => "gone",
-        }
-    }
-}
-
-/// A listener as this shard runs it: its config of now, and its counters across reloads.
-pub(super) struct Listening {
-    pub(super) config: RefCell<Arc<Listener>>,
-    pub(super) group: RefCell<Rc<Group>>,
-    pub(super) counts: RefCell<ListenerCounts>,
-    histograms: RefCell<Histograms>,
-}
-
-/// All in microseconds.
-#[expect(clippy::struct_field_names, reason = "the unit belongs to each name")]
-struct Histograms {
-    connect_us: Histogram<u64>,
-    first_byte_us: Histogram<u64>,
-    duration_us: Histogram<u64>,
-}
-
-impl Listening {
-    pub(super) fn new(config: Arc<Listener>, group: Rc<Group>) -> Rc<Self> {
-        Rc::new(Listening {
-            config: RefCell::new(config),
-            group: RefCell::new(group),
-            counts: RefCell::default(),
-            histograms: RefCell::new(Histograms {
-                connect_us: histogram_us(),
-                first_byte_us: histogram_us(),
-                duration_us: histogram_us(),
-            }),
-        })
-    }
-
-    pub(super) fn connected(&self, after_us: u64) {
-        self.histograms.borrow_mut().connect_us.saturating_record(after_us);
-    }
-
-    pub(super) fn target_answered(&self, after_us: u64) {
-        self.histograms.borrow_mut().first_byte_us.saturating_record(after_us);
-    }
-
-    pub(super) fn closed(&self, reason: CloseReason, lasted_us: u64) {
-        self.histograms.borrow_mut().duration_us.saturating_record(lasted_us);
-        let counts = &mut *self.counts.borrow_mut();
-        counts.active -= 1;
-        counts.closed[reason as usize] += 1;
-    }
-
-    pub(super) fn report(&self, bound: bool) -> ListenerReport {
-        let config = self.config.borrow();
-        let histograms = self.histograms.borrow();
-        ListenerReport {
-            name: Arc::clone(&config.name),
-            protocol: config.protocol,
-            address: config.address,
-            bound,
-            counts: self.counts.borrow().clone(),
-            connect_us: histograms.connect_us.clone(),
-            first_byte_us: histograms.first_byte_us.clone(),
-            duration_us: histograms.duration_us.clone(),
         }
     }
 }
@@ -201,8 +138,18 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     listening.counts.borrow_mut().active += 1;
     let connection = Connection::new(shard.table.next_number(), client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
+    let serving = Rc::clone(&connection.listener.serving.borrow());
+    let local = serving.terms.as_ref().and_then(|_| options::local_address(&socket).ok());
     let stream = TcpStream::new(&shard.ring, socket);
-    shard.ring.spawn(serve(Rc::clone(shard), id, connection, stream));
+    match &serving.relay {
+        Some(group) => {
+            shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
+        }
+        None => {
+            let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
+            shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
+        }
+    }
 }
 
 fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<SocketAddr, RefuseReason> {
@@ -216,19 +163,28 @@ fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<Soc
     Ok(client)
 }
 
-/// The whole of a connection: connect, relay, close.
-async fn serve(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream) {
-    let reason = connect_and_relay(&shard, &connection, &client).await;
+/// The whole of a connection of an http listener.
+async fn serve_http(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, local: SocketAddr) {
+    let reason = http::serve(&shard, &connection, &client, local).await;
+    if !matches!(reason, CloseReason::Completed | CloseReason::IdleTimeout) {
+        client.abort();
+    }
+    close::finish(&shard, id, &connection, reason);
+}
+
+/// The whole of a connection of a tcp listener: connect, relay, close.
+async fn serve_tcp(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, group: Rc<Group>) {
+    let reason = connect_and_relay(&shard, &connection, &client, &group).await;
     if reason != CloseReason::Completed {
         client.abort();
     }
     close::finish(&shard, id, &connection, reason);
 }
 
-async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpStream) -> CloseReason {
+async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpStream, group: &Group) -> CloseReason {
     let mut ordered_to_end = pin!(connection.ordered_to_end());
     // Boxed for as long as it takes: beside the relay's few bytes it would be most of what an idle connection costs.
-    let mut connected = Box::pin(connect::to_target(shard, connection));
+    let mut connected = Box::pin(connect::to_target(shard, connection, group));
     let target = match first(connected.as_mut(), ordered_to_end.as_mut()).await {
         Ok(Ok(target)) => target,
         Ok(Err(reason)) | Err(reason) => return reason,
@@ -246,8 +202,4 @@ async fn connect_and_relay(shard: &Shard, connection: &Connection, client: &TcpS
         target.abort();
     }
     reason
-}
-
-pub(super) fn microseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,10 +1,11 @@
 //! Health checks of one target by one shard: connect, judge, wait for the next turn (requirements H1 to H4, H7).
 //!
 //! The first check comes at once, so that a fresh target is known soon; the others keep to the target's phase, which spreads
-//! the checks of all shards and targets over the interval. A successful check is ended by a reset, as CLB does: no port of
+//! the checks of all shards and targets over the interval. A check is ended by a reset, as CLB does: no port of
 //! ours waits for its end.
 
 use std::hash::BuildHasher;
+use std::io;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,12 +13,15 @@ use std::time::Duration;
 
 use super::group::{Group, TargetState};
 use super::run::Shard;
-use crate::config::HealthCheck;
+use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion};
 use crate::health::{self, Failure};
+use crate::l7::framing::ResponseHead;
 use crate::ring::{Ring, Stream, TcpStream, options};
 
 /// A reload that changes the plan is seen after so long, however long the interval.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// What targets' logs call us. (ALB: `ELB-HealthChecker/2.0`, CLB: `clb-healthcheck`.)
+const USER_AGENT: &str = "weir-healthcheck";
 
 /// Checks `target` until it is unbound or its group is no longer checked.
 pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetState>) {
@@ -56,7 +60,7 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
     let source = plan.source.or_else(|| shard.address_of_group(group, target.address.ip()));
-    let answer = shard.ring.timeout(plan.timeout, pin!(connect(&shard.ring, target, plan, source))).await;
+    let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, source))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
     if target.is_unbound() {
         return;
@@ -66,11 +70,60 @@ async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &Health
     }
 }
 
-async fn connect(ring: &Ring, target: &TargetState, plan: &HealthCheck, source: Option<IpAddr>) -> Result<(), Failure> {
+/// One check, to its end. A target that passes is left by a reset, as CLB does: no port of ours waits for its end.
+async fn probe(ring: &Ring, target: &TargetState, plan: &HealthCheck, source: Option<IpAddr>) -> Result<(), Failure> {
+    let stream = connect(ring, target, plan, source).await?;
+    let passed = match &plan.protocol {
+        CheckProtocol::Tcp => Ok(()),
+        CheckProtocol::Http(check) => ask(ring, &stream, target, check).await,
+    };
+    stream.abort();
+    passed
+}
+
+/// Asks for the path; the status decides (requirement H1). The body is not read.
+async fn ask(ring: &Ring, stream: &TcpStream, target: &TargetState, check: &HttpCheck) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::from_io(&error);
+    let mut buf = ring.pool().take().ok_or(Failure::Host(libc::ENOBUFS))?;
+    buf.append(question(target, check).as_bytes());
+    stream.send(buf).await.map_err(failed)?;
+    let mut head = ResponseHead::new();
+    loop {
+        let mut buf = stream.recv().await.map_err(failed)?.ok_or(Failure::Reset)?;
+        while !buf.is_empty() {
+            let read = head.read(&buf).map_err(|_| Failure::NotHttp)?;
+            buf.advance(read.taken);
+            if !read.complete {
+                break;
+            }
+            match head.status() {
+                100..=199 => head.clear(),
+                status if check.matcher.iter().any(|range| range.contains(&status)) => return Ok(()),
+                status => return Err(Failure::Status(status)),
+            }
+        }
+    }
+}
+
+fn question(target: &TargetState, check: &HttpCheck) -> String {
+    let method = match check.method {
+        CheckMethod::Head => "HEAD",
+        CheckMethod::Get => "GET",
+    };
+    let version = match check.version {
+        HttpVersion::V1_0 => "1.0",
+        HttpVersion::V1_1 => "1.1",
+    };
+    let host = check.host.as_deref().unwrap_or(&target.label);
+    let path = &check.path;
+    format!(
+        "{method} {path} HTTP/{version}\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    )
+}
+
+async fn connect(ring: &Ring, target: &TargetState, plan: &HealthCheck, source: Option<IpAddr>) -> Result<TcpStream, Failure> {
     let mut address = target.address;
     address.set_port(plan.port.unwrap_or(address.port()));
     let socket = options::target_socket(address, source).map_err(|error| Failure::from_io(&error))?;
-    let stream = TcpStream::connect(ring, socket, address).await.map_err(|error| Failure::from_io(&error))?;
-    stream.abort();
-    Ok(())
+    TcpStream::connect(ring, socket, address).await.map_err(|error| Failure::from_io(&error))
 }

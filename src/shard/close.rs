@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::accept::microseconds;
-use super::group::TargetState;
+use super::group::{Group, TargetState};
+use super::microseconds;
 use super::run::Shard;
 use super::table::Connection;
 use crate::access_log::{Entry, What, unix_us};
@@ -29,6 +29,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// No target may take a connection: weight 0, or unhealthy without fail open.
     NoTarget,
+    /// The only targets left have the client's own address (requirement B4).
+    Loopback,
     /// Every target that was tried refused or did not answer.
     ConnectFailed,
     /// The target was unbound (requirement W3).
@@ -41,12 +43,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 9] = [
+    pub const ALL: [CloseReason; 10] = [
         CloseReason::Completed,
         CloseReason::ClientFailed,
         CloseReason::TargetFailed,
         CloseReason::IdleTimeout,
         CloseReason::NoTarget,
+        CloseReason::Loopback,
         CloseReason::ConnectFailed,
         CloseReason::TargetUnbound,
         CloseReason::Drained,
@@ -62,6 +65,7 @@ impl CloseReason {
             CloseReason::TargetFailed => "target_failed",
             CloseReason::IdleTimeout => "idle_timeout",
             CloseReason::NoTarget => "no_target",
+            CloseReason::Loopback => "loopback",
             CloseReason::ConnectFailed => "connect_failed",
             CloseReason::TargetUnbound => "target_unbound",
             CloseReason::Drained => "drained",
@@ -100,8 +104,12 @@ pub(super) fn finish(shard: &Shard, id: usize, connection: &Rc<Connection>, reas
         lasted_us = lasted,
         "connection closed"
     );
-    if shard.access_log.borrow().is_recording() {
-        log(shard, connection, target.as_deref(), reason, lasted);
+    let serving = Rc::clone(&connection.listener.serving.borrow());
+    // Of http each request has its line.
+    if let Some(group) = &serving.relay
+        && shard.access_log.borrow().is_recording()
+    {
+        log(shard, connection, group, target.as_deref(), reason, lasted);
     }
     if let Some(target) = target {
         target.released();
@@ -109,10 +117,17 @@ pub(super) fn finish(shard: &Shard, id: usize, connection: &Rc<Connection>, reas
     connection.listener.closed(reason, lasted);
 }
 
-fn log(shard: &Shard, connection: &Connection, target: Option<&TargetState>, reason: CloseReason, lasted_us: u64) {
+fn log(
+    shard: &Shard,
+    connection: &Connection,
+    group: &Group,
+    target: Option<&TargetState>,
+    reason: CloseReason,
+    lasted_us: u64,
+) {
     let balancer = shard.balancer_name();
     let listener = Arc::clone(&connection.listener.config.borrow().name);
-    let target_group = Arc::clone(&connection.listener.group.borrow().config().name);
+    let target_group = Arc::clone(&group.config().name);
     shard.access_log.borrow_mut().record(&Entry {
         ended_at_us: unix_us(SystemTime::now()),
         lasted_us,

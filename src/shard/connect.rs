@@ -7,9 +7,9 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 
-use super::accept::microseconds;
 use super::close::CloseReason;
-use super::group::{Group, TargetState};
+use super::group::{Group, Pick, TargetState};
+use super::microseconds;
 use super::run::Shard;
 use super::table::Connection;
 use crate::health::Failure;
@@ -19,16 +19,23 @@ use crate::ring::{Ring, Stream, TcpStream, options};
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn to_target(shard: &Shard, connection: &Connection) -> Result<TcpStream, CloseReason> {
-    let group = Rc::clone(&connection.listener.group.borrow());
+pub(super) async fn to_target(
+    shard: &Shard,
+    connection: &Connection,
+    group: &Group,
+) -> Result<TcpStream, CloseReason> {
     let attempts = usize::from(group.config().retries) + 1;
     let started = shard.ring.now();
     let mut tried: Vec<Rc<TargetState>> = Vec::new();
     let mut reason = CloseReason::NoTarget;
     connection.queue_us.set(Some(microseconds(started - connection.accepted_at)));
     while tried.len() < attempts {
-        let Some(target) = group.pick(&tried) else { break };
-        match attempt(&shard.ring, &group, &target).await {
+        let target = match group.pick(&tried, connection.client.ip()) {
+            Pick::Target(target) => target,
+            Pick::Own if tried.is_empty() => return Err(CloseReason::Loopback),
+            Pick::Own | Pick::None => break,
+        };
+        match attempt(&shard.ring, group, &target).await {
             Ok(stream) => {
                 let after_us = microseconds(shard.ring.now() - started);
                 connection.connect_us.set(Some(after_us));
@@ -53,14 +60,14 @@ pub(super) async fn to_target(shard: &Shard, connection: &Connection) -> Result<
 }
 
 /// An attempt that gave no connection.
-enum Missed {
+pub(super) enum Missed {
     Failed(Failure),
     /// The target was unbound meanwhile, and is no longer among those to pick from: not the target's fault, and no attempt.
     Unbound,
 }
 
 /// One attempt. The target counts the connection from here on: others that connect meanwhile must see it.
-async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
+pub(super) async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
     let claim = target.claim();
     let opened = open(ring, group, target).await;
     if target.is_unbound() {

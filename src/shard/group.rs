@@ -2,16 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use quanta::Instant;
 
 use super::report::{CheckCounts, GroupReport, TargetCounts, TargetReport};
 use crate::balance::{Balancer, Candidate, WhenNoneHealthy};
-use crate::config::{HealthCheck, Target, TargetGroup};
+use crate::config::{HealthCheck, KeepAlive, Target, TargetGroup};
 use crate::health::{Checking, Failure, TargetHealth, Thresholds, Transition};
 use crate::l4::Side;
+use crate::l7::{Keys, Tag, TargetConnections, Wish};
+use crate::ring::TcpStream;
 
 /// One target group.
 pub(super) struct Group {
@@ -19,6 +23,8 @@ pub(super) struct Group {
     targets: RefCell<Vec<Rc<TargetState>>>,
     balancer: RefCell<Balancer>,
     in_use: Cell<bool>,
+    /// Index of the target of each tag, under all keys that are accepted.
+    sessions: RefCell<HashMap<Tag, usize>>,
     shard: usize,
 }
 
@@ -33,6 +39,18 @@ pub(super) struct TargetState {
     unbound: Cell<bool>,
     /// A checker runs for it.
     pub(super) checking: Cell<bool>,
+    /// Kept for its next requests.
+    pub(super) idle: RefCell<TargetConnections<TcpStream>>,
+    /// Its name in sessions, where its group has any.
+    pub(super) tag: Cell<Option<Tag>>,
+}
+
+/// Whom a connection or request goes to.
+pub(super) enum Pick {
+    Target(Rc<TargetState>),
+    /// Only targets with the client's own address are left (requirement B4).
+    Own,
+    None,
 }
 
 /// A connection that is being made: counted as the target's until it is dropped or kept.
@@ -42,6 +60,12 @@ impl Claim<'_> {
     /// It is made: `TargetState::released` ends it.
     pub(super) fn keep(self) {
         self.0.counts.borrow_mut().connections += 1;
+        std::mem::forget(self);
+    }
+
+    /// A request goes on a connection that is there already: `TargetState::released` ends it.
+    pub(super) fn keep_request(self) {
+        self.0.count_request();
         std::mem::forget(self);
     }
 }
@@ -63,7 +87,30 @@ impl TargetState {
             counts: RefCell::default(),
             unbound: Cell::new(false),
             checking: Cell::new(false),
+            idle: RefCell::default(),
+            tag: Cell::new(None),
         })
+    }
+
+    pub(super) fn count_request(&self) {
+        self.counts.borrow_mut().requests += 1;
+    }
+
+    /// It answered a request with `status`.
+    pub(super) fn answered(&self, status: u16) {
+        if let Some(class) = self.counts.borrow_mut().responses.get_mut(usize::from(status / 100).wrapping_sub(1)) {
+            *class += 1;
+        }
+    }
+
+    fn unbind(&self) {
+        self.unbound.set(true);
+        self.idle.borrow_mut().clear();
+    }
+
+    /// A client at this address would be sent to itself (requirement B4). On loopback everybody has the same address.
+    fn is_at(&self, client: IpAddr) -> bool {
+        self.address.ip() == client && !client.is_loopback()
     }
 
     /// It is no longer in its group (requirement W3).
@@ -108,7 +155,11 @@ impl TargetState {
             since: health.since(),
             last_check: health.last_check(),
             check_interval: check.map(|check| check.interval),
-            counts: TargetCounts { active: self.active.get(), ..self.counts.borrow().clone() },
+            counts: TargetCounts {
+                active: self.active.get(),
+                idle: self.idle.borrow().len(),
+                ..self.counts.borrow().clone()
+            },
             checks: self.checks.get(),
         }
     }
@@ -122,6 +173,7 @@ impl Group {
             config: RefCell::new(Arc::new(empty)),
             targets: RefCell::default(),
             in_use: Cell::new(false),
+            sessions: RefCell::default(),
             shard,
         })
     }
@@ -135,8 +187,14 @@ impl Group {
         self.in_use.get()
     }
 
-    /// Takes over what a snapshot says of this group. Targets keep their state by address; returns how many are gone.
-    pub(super) fn apply(&self, config: &Arc<TargetGroup>, in_use: bool, now: SystemTime) -> usize {
+    /// Takes over what a snapshot says of this group. Targets keep their state by address; returns those that are gone.
+    pub(super) fn apply(
+        &self,
+        config: &Arc<TargetGroup>,
+        keys: &Keys,
+        in_use: bool,
+        now: SystemTime,
+    ) -> Vec<Rc<TargetState>> {
         self.in_use.set(in_use);
         let checking = match (in_use, &config.health_check) {
             (false, _) => Checking::NotInUse,
@@ -152,38 +210,87 @@ impl Group {
         });
         let targets = targets.collect();
         self.targets.replace(targets);
-        before.values().for_each(|state| state.unbound.set(true));
+        before.values().for_each(|state| state.unbind());
         if self.balancer.borrow().algorithm() != config.algorithm {
             self.balancer.replace(Balancer::new(config.algorithm, self.shard));
         }
         self.config.replace(Arc::clone(config));
         self.refresh();
-        before.len()
+        self.name_targets(keys);
+        before.into_values().collect()
     }
 
-    /// The group itself is gone. Returns how many targets it had.
-    pub(super) fn unbind_all(&self) -> usize {
+    /// Gives each target its name in sessions.
+    fn name_targets(&self, keys: &Keys) {
+        let config = self.config.borrow();
+        let sessions = &mut *self.sessions.borrow_mut();
+        sessions.clear();
+        if config.http.as_ref().is_none_or(|http| http.stickiness.is_none()) {
+            return;
+        }
+        for (index, target) in self.targets.borrow().iter().enumerate() {
+            let mut tags = keys.target_tags(&config.name, target.address).peekable();
+            target.tag.set(tags.peek().copied());
+            sessions.extend(tags.map(|tag| (tag, index)));
+        }
+    }
+
+    /// The group itself is gone. Returns the targets that it had.
+    pub(super) fn unbind_all(&self) -> Vec<Rc<TargetState>> {
         self.in_use.set(false);
         let targets = self.targets.take();
-        targets.iter().for_each(|state| state.unbound.set(true));
+        targets.iter().for_each(|state| state.unbind());
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(&self.config.borrow()) };
         self.config.replace(Arc::new(empty));
         self.refresh();
-        targets.len()
+        targets
     }
 
     pub(super) fn targets(&self) -> Vec<Rc<TargetState>> {
         self.targets.borrow().clone()
     }
 
-    /// A target for one connection, other than those `tried` already.
-    pub(super) fn pick(&self, tried: &[Rc<TargetState>]) -> Option<Rc<TargetState>> {
+    /// A target for a connection or request of `client`, other than those `tried` already.
+    pub(super) fn pick(&self, tried: &[Rc<TargetState>], client: IpAddr) -> Pick {
         let targets = self.targets.borrow();
-        let index = self.balancer.borrow_mut().pick(
-            |index| targets[index].active.get(),
-            |index| !tried.iter().any(|tried| Rc::ptr_eq(tried, &targets[index])),
-        )?;
-        Some(Rc::clone(&targets[index]))
+        let load = |index: usize| targets[index].active.get();
+        let untried = |index: usize| !tried.iter().any(|tried| Rc::ptr_eq(tried, &targets[index]));
+        let other = |index: usize| untried(index) && !targets[index].is_at(client);
+        if let Some(index) = self.balancer.borrow_mut().pick(load, other) {
+            return Pick::Target(Rc::clone(&targets[index]));
+        }
+        if self.balancer.borrow().eligible().any(untried) { Pick::Own } else { Pick::None }
+    }
+
+    /// The target of the request's session while it may be used (requirement S4), else any.
+    pub(super) fn pick_for_request(&self, tried: &[Rc<TargetState>], wish: &Wish<'_>) -> Pick {
+        let sticky = wish.sticky.and_then(|tag| self.of_session(tag));
+        match sticky.filter(|target| !tried.iter().any(|tried| Rc::ptr_eq(tried, target))) {
+            Some(target) => Pick::Target(target),
+            None => self.pick(tried, wish.client),
+        }
+    }
+
+    /// Weight 0 does not end a session (requirement W2), bad health does.
+    fn of_session(&self, tag: &Tag) -> Option<Rc<TargetState>> {
+        let index = *self.sessions.borrow().get(tag)?;
+        let target = Rc::clone(self.targets.borrow().get(index)?);
+        let usable = target.health.borrow().is_healthy() || self.balancer.borrow().is_failing_open();
+        usable.then_some(target)
+    }
+
+    /// How idle connections to its targets are kept.
+    pub(super) fn keep_alive(&self) -> KeepAlive {
+        let none = KeepAlive { idle_max: 0, idle_timeout: Duration::ZERO, lifetime: Duration::ZERO };
+        self.config.borrow().http.as_ref().map_or(none, |http| http.keep_alive)
+    }
+
+    /// Drops idle connections that are of no use any more.
+    pub(super) fn sweep_idle(&self, now: Instant) {
+        let keep_alive = self.keep_alive();
+        for target in &*self.targets.borrow() {
+            target.idle.borrow_mut().sweep(now, &keep_alive);
+        }
     }
 
     /// Takes in the end of one check of `target`.

@@ -1,15 +1,20 @@
 //! A shard: one core and all it owns. Nothing here is shared with another shard.
 //!
-//!     control --mailbox--> run --> accept --> connect --> l4::tcp --> close
-//!                           |        `---- connection table ----------'
+//!     control --mailbox--> run --> accept --> connect --> l4::tcp ---> close
+//!                           |        |  `---> http --> l7::http1 ------^
+//!                           |        `---- connection table -----------'
 //!                           `--> health checkers, reports
 #![forbid(unsafe_code)]
 
 mod accept;
 mod checker;
+mod clock;
 mod close;
 mod connect;
 mod group;
+mod http;
+mod http_log;
+mod listening;
 mod mailbox;
 mod report;
 mod run;
@@ -19,6 +24,13 @@ pub use accept::RefuseReason;
 pub use close::CloseReason;
 pub use mailbox::{Apply, Mailbox, Order};
 pub use report::{
-    CheckCounts, GroupReport, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport, histogram_us,
+    CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport, histogram_us,
 };
 pub use run::{Setup, Start, start};
+
+use std::time::Duration;
+
+/// As histograms record it.
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

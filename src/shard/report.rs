@@ -11,6 +11,7 @@ use super::close::CloseReason;
 use crate::access_log::SinkCounts;
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, LastCheck, Reason, State};
+use crate::l7::{Class, Why};
 use crate::ring::RingCounts;
 
 /// Histograms of durations keep two significant digits up to this; what lasts longer counts as this long.
@@ -54,12 +55,16 @@ pub struct ListenerReport {
     pub bound: bool,
     /// What it counted.
     pub counts: ListenerCounts,
+    /// What it counted of requests; `None` for a tcp listener.
+    pub http: Option<HttpCounts>,
     /// Microseconds from the first connect attempt to a connected target.
     pub connect_us: Histogram<u64>,
-    /// Microseconds from accept to the target's first byte.
+    /// Microseconds from accept to the target's first byte; for http from the request's head sent to the response's head received.
     pub first_byte_us: Histogram<u64>,
     /// Microseconds from accept to close.
     pub duration_us: Histogram<u64>,
+    /// Microseconds from a request's first byte received to its response's last byte sent.
+    pub request_us: Histogram<u64>,
 }
 
 /// What every shard records durations in, empty: histograms of the same bounds can be merged.
@@ -88,6 +93,21 @@ pub struct ListenerCounts {
     pub closed: [u64; CloseReason::ALL.len()],
     /// Failed calls of accept: no descriptor left, say.
     pub accept_errors: u64,
+}
+
+/// Counters of an http listener's requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HttpCounts {
+    /// Requests that are over, whatever became of them.
+    pub requests: u64,
+    /// Those that were answered, by the first digit of the status that the client got (460: it was gone): 1xx first.
+    pub classes: [u64; 5],
+    /// Those that did not simply get their target's response, by reason.
+    pub errors: [u64; Why::ALL.len()],
+    /// All of them by what hygiene found (requirement P5).
+    pub findings: [u64; Class::ALL.len()],
+    /// Those that became something else than HTTP (requirement P3).
+    pub upgraded: u64,
 }
 
 /// One target group on one shard.
@@ -133,8 +153,14 @@ pub struct TargetReport {
 pub struct TargetCounts {
     /// Connections made.
     pub connections: u64,
-    /// Connections open now.
+    /// Connections open now; of an http group requests in flight.
     pub active: u32,
+    /// Idle connections kept for the next request.
+    pub idle: usize,
+    /// Requests sent to it.
+    pub requests: u64,
+    /// Its responses by the first digit of their status: 1xx first.
+    pub responses: [u64; 5],
     /// Bytes received from clients and sent to it.
     pub client_bytes: u64,
     /// Bytes received from it.

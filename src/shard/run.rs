@@ -19,16 +19,20 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::accept::{Acceptor, Listening};
+use super::accept::Acceptor;
 use super::checker;
+use super::clock::Clock;
 use super::close::CloseReason;
 use super::group::{Group, TargetState};
+use super::http;
+use super::listening::{Listening, Serving};
 use super::mailbox::{Apply, Mailbox, Order};
 use super::report::ShardReport;
 use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
-use crate::config::{Listener, Snapshot};
+use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
+use crate::l7::{Exchange, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
@@ -79,6 +83,11 @@ pub(super) struct Shard {
     listenings: RefCell<HashMap<Arc<str>, Rc<Listening>>>,
     groups: RefCell<HashMap<Arc<str>, Rc<Group>>>,
     draining: Cell<bool>,
+    pub(super) clock: Clock,
+    /// Unused ones, for requests to come.
+    #[expect(clippy::vec_box, reason = "they are handed out in their boxes")]
+    pub(super) exchanges: RefCell<Vec<Box<Exchange>>>,
+    dice: RefCell<fastrand::Rng>,
     /// The last accept failed, and that was logged.
     accept_trouble: Cell<bool>,
 }
@@ -102,6 +111,7 @@ async fn run(
     };
     let event = Event::new(&ring, &bell);
     let shard = Rc::new(Shard::new(setup, ring, empty, access_log));
+    shard.ring.spawn(http::sweep_idle_connections(Rc::clone(&shard)));
     shard.ring.spawn(flush_access_log(Rc::clone(&shard)));
     let _ = ready.send(Ok(()));
     loop {
@@ -143,6 +153,9 @@ impl Shard {
             listenings: RefCell::default(),
             groups: RefCell::default(),
             draining: Cell::new(false),
+            clock: Clock::new(),
+            exchanges: RefCell::default(),
+            dice: RefCell::default(),
             accept_trouble: Cell::new(false),
         }
     }
@@ -209,15 +222,15 @@ impl Shard {
         let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
-        let mut unbound = 0;
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            unbound += group.apply(config, in_use.contains(&index), now);
+            let unbound = group.apply(config, &snapshot.cookie_keys, in_use.contains(&index), now);
+            self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }
-        unbound += before.into_values().map(|group| group.unbind_all()).sum::<usize>();
-        if unbound > 0 {
-            self.reset_connections_of_unbound();
+        for group in before.into_values() {
+            let delay = group.config().http.as_ref().map(|http| http.deregistration_delay);
+            self.end_connections_of(group.unbind_all(), delay);
         }
         for group in groups.values() {
             self.start_checkers(group);
@@ -225,11 +238,33 @@ impl Shard {
         self.groups.replace(groups);
     }
 
-    /// Unbinding stops a target's flows at once, on both sides (requirement W3).
-    fn reset_connections_of_unbound(&self) {
-        self.table.end_where(CloseReason::TargetUnbound, |connection| {
-            connection.target.borrow().as_ref().is_some_and(|target| target.is_unbound())
+    /// Unbinding stops a target's flows at once, on both sides; requests in flight and upgraded connections go on for the
+    /// deregistration delay (requirement W3). Nothing new reaches the target either way.
+    fn end_connections_of(self: &Rc<Self>, unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+        if unbound.is_empty() {
+            return;
+        }
+        let end = move |shard: &Shard| {
+            shard.table.end_where(CloseReason::TargetUnbound, |connection| {
+                let target = connection.target.borrow();
+                target.as_ref().is_some_and(|target| unbound.iter().any(|unbound| Rc::ptr_eq(unbound, target)))
+            });
+            shard.ring.note_runnable();
+        };
+        let Some(delay) = delay.filter(|delay| !delay.is_zero()) else { return end(self) };
+        let shard = Rc::clone(self);
+        self.ring.spawn(async move {
+            shard.ring.sleep(delay).await;
+            end(&shard);
         });
+    }
+
+    pub(super) fn each_group(&self, look: impl Fn(&Group)) {
+        self.groups.borrow().values().for_each(|group| look(group));
+    }
+
+    pub(super) fn roll(&self) -> u64 {
+        self.dice.borrow_mut().u64(..)
     }
 
     fn start_checkers(self: &Rc<Self>, group: &Rc<Group>) {
@@ -243,23 +278,32 @@ impl Shard {
         }
     }
 
-    fn apply_listeners(&self, snapshot: &Snapshot) {
+    fn apply_listeners(&self, snapshot: &Arc<Snapshot>) {
         let mut before = self.listenings.take();
-        let groups = self.groups.borrow();
+        let groups: Rc<[Rc<Group>]> = {
+            let groups = self.groups.borrow();
+            snapshot.groups.iter().map(|config| Rc::clone(&groups[&config.name])).collect()
+        };
         let listenings = snapshot.listeners.iter().map(|config| {
-            let group = Rc::clone(&groups[&snapshot.groups_of(config)[0].name]);
-            let listening = before.remove(&config.name).map_or_else(
-                || Listening::new(Arc::clone(config), Rc::clone(&group)),
-                |listening| {
+            let relay = if let Service::Relay(group) = config.service { Some(Rc::clone(&groups[group])) } else { None };
+            let terms = Terms::new(snapshot, config).map(Rc::new);
+            let serving = Rc::new(Serving { relay, terms, groups: Rc::clone(&groups) });
+            let listening = match before.remove(&config.name) {
+                Some(listening) => {
                     listening.config.replace(Arc::clone(config));
-                    listening.group.replace(Rc::clone(&group));
+                    listening.serving.replace(serving);
                     listening
-                },
-            );
+                }
+                None => Listening::new(Arc::clone(config), serving),
+            };
             (Arc::clone(&config.name), listening)
         });
         let listenings = listenings.collect();
         self.listenings.replace(listenings);
+        if !before.is_empty() {
+            before.into_values().for_each(|listening| listening.gone.set(true));
+            self.table.wake_all();
+        }
     }
 
     /// Returns those that are to close.
@@ -295,6 +339,7 @@ impl Shard {
     /// Stops accepting, waits for the connections, resets what is left at the limit. Returns how many those were.
     async fn drain(&self, limit: Duration) -> usize {
         self.draining.set(true);
+        self.table.wake_all();
         self.acceptors.take().into_values().for_each(|acceptor| acceptor.close());
         self.ring.note_runnable();
         let deadline = self.ring.now() + limit;

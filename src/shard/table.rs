@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use quanta::Instant;
 use slab::Slab;
 
-use super::accept::{Listening, microseconds};
+use super::listening::Listening;
+use super::microseconds;
 use super::close::CloseReason;
 use super::group::TargetState;
 use crate::l4::Side;
@@ -105,25 +106,32 @@ impl Connection {
     /// Ends the connection from outside its task: the target was unbound, say.
     pub(super) fn end(&self, reason: CloseReason) {
         self.ordered_end.set(Some(reason));
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.wake();
     }
 
     /// Waits until somebody calls `end`.
     pub(super) async fn ordered_to_end(&self) -> CloseReason {
-        std::future::poll_fn(|context| {
-            if let Some(reason) = self.ordered_end.get() {
-                return Poll::Ready(reason);
-            }
-            // Called at each wake of the task, and the waker is nearly always the same: keep it then.
-            match self.waker.take() {
-                Some(waker) if waker.will_wake(context.waker()) => self.waker.set(Some(waker)),
-                _ => self.waker.set(Some(context.waker().clone())),
-            }
-            Poll::Pending
-        })
-        .await
+        std::future::poll_fn(|context| self.poll_ordered_to_end(context)).await
+    }
+
+    /// See `ordered_to_end`.
+    pub(super) fn poll_ordered_to_end(&self, context: &Context<'_>) -> Poll<CloseReason> {
+        if let Some(reason) = self.ordered_end.get() {
+            return Poll::Ready(reason);
+        }
+        // Called at each wake of the task, and the waker is nearly always the same: keep it then.
+        match self.waker.take() {
+            Some(waker) if waker.will_wake(context.waker()) => self.waker.set(Some(waker)),
+            _ => self.waker.set(Some(context.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    /// The connection's task looks again whether it is to go on.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
     }
 }
 
@@ -152,6 +160,11 @@ impl Table {
 
     pub(super) fn remove(&self, id: usize) {
         self.connections.borrow_mut().remove(id);
+    }
+
+    /// Wakes the task of every connection: what `World::is_finishing` says has changed. The caller tells the ring.
+    pub(super) fn wake_all(&self) {
+        self.connections.borrow().iter().for_each(|(_, connection)| connection.wake());
     }
 
     /// Ends every connection for which `matches` holds. Wakes their tasks: the caller tells the ring.

@@ -20,6 +20,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 groups.into_iter().map(|(name, group)| Arc::new(TargetGroup { name: name.into(), ..group })).collect();
             btree_map(name(), listener(groups.len()), 0..5).prop_map(move |listeners| Snapshot {
                 access_log: None,
+                cookie_keys: super::super::resolve::keys_of_this_process(),
                 revision: 1,
                 balancer: balancer.clone(),
                 cores: cores.clone(),

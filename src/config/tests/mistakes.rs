@@ -148,7 +148,11 @@ fn values_of_a_listener() {
         ("address", "\"10.0.0.1:0\"", ": port 0 cannot be reached by anyone; choose a port from 1 to 65535"),
         ("address", "\"224.0.0.1:80\"", ": 224.0.0.1 is a multicast address; give the address of one machine"),
         ("address", "\"[::ffff:10.0.0.1]:80\"", ": ::ffff:10.0.0.1 is an IPv4 address in IPv6 form; write 10.0.0.1"),
-        ("protocol", "\"http\"", ": \"http\" is not served: this version serves tcp only; write protocol = \"tcp\""),
+        (
+            "protocol",
+            "\"https\"",
+            ": \"https\" is not served: this version serves tcp and http; write protocol = \"tcp\" or protocol = \"http\"",
+        ),
         ("protocol", "\"tpc\"", ": \"tpc\" is not known; did you mean \"tcp\"?"),
         ("scheme", "\"open\"", ": \"open\" is not known; choose \"internet-facing\" or \"internal\""),
         (
@@ -191,7 +195,8 @@ fn values_of_a_target_group() {
         ),
         (
             "algorithm = \"maglev\"",
-            "algorithm: \"maglev\" is not in this version; use \"weighted_round_robin\" or \"least_connections\"",
+            "algorithm: \"maglev\" is not in this version; use \"weighted_round_robin\", or \"least_connections\" (tcp), \
+             or \"least_outstanding_requests\" (http)",
         ),
         (
             "algorithm = \"least_conections\"",

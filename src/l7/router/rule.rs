@@ -1,9 +1,10 @@
 //! Rules as data: what the config says, typed and checked (requirements R1, R2, R3).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
+
+use crate::config::Stickiness;
 
 /// One rule: when all conditions hold, the action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +75,8 @@ pub enum Action {
 pub struct Forward {
     /// At least one.
     pub groups: Vec<WeightedGroup>,
-    /// A client stays with its group for so long (group stickiness, requirement R3). Whole seconds.
-    pub group_stickiness: Option<Duration>,
+    /// How a client stays with its group (group stickiness, requirement R3).
+    pub group_stickiness: Option<Arc<Stickiness>>,
     /// Ahead of it.
     pub rewrite: Option<Rewrite>,
 }

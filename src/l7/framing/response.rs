@@ -1,0 +1,324 @@
+//! A response's head: from its first byte to what the client gets.
+//!
+//! ```text
+//!     pieces --lines--> a whole head --httparse--> fields --> lengths, Connection --> ResponseHead
+//!                            `--mend (rare)--^                   `-- what cannot be: BadResponse (502)
+//!     ResponseHead --write, edits--> the head as the client gets it, always HTTP/1.1 (RFC 9110, 6.2)
+//! ```
+//!
+//! A target is trusted more than a client: what RFC 9112 has a proxy mend is mended, and there are no classes. What would let
+//! one response look like two is refused all the same.
+//! Always: no byte past the head's end is taken; the buffers are used again from response to response.
+
+use std::mem::MaybeUninit;
+
+use super::body::BodyLength;
+use super::fields::{self, Field, Kind, Options, Parsed};
+use super::length::Lengths;
+use super::limits::{FIELD_BYTES_MAX, FIELDS_KEPT, FIELDS_MAX, HEAD_BYTES_KEPT, RESPONSE_HEAD_BYTES_MAX};
+use super::lines::{Bounds, Lines, Scanned, TooLong};
+use super::mend;
+use super::request::{Read, Version};
+use super::write::{self, Fate, Names};
+
+/// A response that cannot be passed on: the client gets 502, or a reset if some of it was passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadResponse {
+    /// What is wrong, for the log.
+    pub why: &'static str,
+}
+
+/// A response's head, used again from response to response.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    /// All bytes so far; after `complete` the head as it was read, mended where it had to be.
+    bytes: Vec<u8>,
+    lines: Lines,
+    fields: Vec<Field>,
+    status: u16,
+    version: Version,
+    reason_length: usize,
+    lengths: Lengths,
+    options: Options,
+}
+
+/// What the client gets otherwise than the target sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseEdits<'a> {
+    /// What becomes of the client's connection.
+    pub connection: ClientConnection,
+    /// How the body is framed.
+    pub length: Length,
+    /// Further fields that do not pass, in lower case.
+    pub drop: &'a [&'a str],
+    /// Finished lines, each `Name: value` and CRLF.
+    pub add: &'a [u8],
+    /// The first field of this name, in lower case, gets this value.
+    pub replace: Option<(&'a str, &'a [u8])>,
+}
+
+/// What the response says about the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientConnection {
+    /// It is kept, as 1.1 has it: nothing is said.
+    KeepAlive,
+    /// `Connection: keep-alive`, for a client of HTTP/1.0 that asked for it.
+    KeepAliveForHttp10,
+    /// `Connection: close`.
+    Close,
+    /// `Connection: upgrade`, and `Upgrade` as the target sent it.
+    Upgrade,
+}
+
+/// How the body is framed for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// As it came.
+    AsReceived,
+    /// By chunks, though it came until close.
+    Chunked,
+    /// Until close, though it came by chunks: for HTTP/1.0.
+    Closing,
+}
+
+const BOUNDS: Bounds = Bounds {
+    first_line_bytes_max: RESPONSE_HEAD_BYTES_MAX,
+    field_bytes_max: FIELD_BYTES_MAX,
+    fields_bytes_max: RESPONSE_HEAD_BYTES_MAX,
+};
+
+impl ResponseHead {
+    /// An empty one; it allocates with the first byte.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ready for the next response. Keeps a small capacity, gives a large one back.
+    pub fn clear(&mut self) {
+        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
+        bytes.clear();
+        fields.clear();
+        if bytes.capacity() > HEAD_BYTES_KEPT {
+            bytes.shrink_to(HEAD_BYTES_KEPT);
+        }
+        if fields.capacity() > FIELDS_KEPT {
+            fields.shrink_to(FIELDS_KEPT);
+        }
+        *self = ResponseHead { bytes, fields, ..Self::default() };
+    }
+
+    /// Takes the next piece of input.
+    ///
+    /// # Errors
+    /// `BadResponse`: nothing of this target's connection can be read any more.
+    pub fn read(&mut self, input: &[u8]) -> Result<Read, BadResponse> {
+        match self.lines.scan(&self.bytes, input, &BOUNDS).map_err(too_long)? {
+            Scanned::Skip(_) => Err(BadResponse { why: "an empty line in place of a status line" }),
+            Scanned::Open => {
+                self.bytes.extend_from_slice(input);
+                self.check_length()?;
+                Ok(Read { taken: input.len(), complete: false })
+            }
+            Scanned::End(length) => {
+                self.bytes.extend_from_slice(&input[..length]);
+                self.check_length()?;
+                self.parse()?;
+                Ok(Read { taken: length, complete: true })
+            }
+        }
+    }
+
+    fn check_length(&self) -> Result<(), BadResponse> {
+        if self.bytes.len() > RESPONSE_HEAD_BYTES_MAX { Err(too_long(TooLong::Fields)) } else { Ok(()) }
+    }
+
+    fn parse(&mut self) -> Result<(), BadResponse> {
+        if self.parse_strictly().is_none() {
+            self.mend()?;
+        }
+        self.understand()
+    }
+
+    #[cold]
+    fn mend(&mut self) -> Result<(), BadResponse> {
+        let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
+        mend::response(&self.bytes, &mut mended).map_err(|why| BadResponse { why })?;
+        self.bytes = mended;
+        self.parse_strictly().ok_or(BadResponse { why: "head cannot be read" })
+    }
+
+    /// By httparse: `bytes` are a head with nothing to mend.
+    fn parse_strictly(&mut self) -> Option<()> {
+        let mut parsed: Parsed<'_> = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let parse = config.parse_response_with_uninit_headers(&mut response, &self.bytes, &mut parsed);
+        let Ok(httparse::Status::Complete(length)) = parse else { return None };
+        if length != self.bytes.len() {
+            return None;
+        }
+        self.status = response.code?;
+        self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
+        self.reason_length = response.reason.map_or(0, str::len);
+        fields::note(&self.bytes, response.headers, &mut self.fields)
+    }
+
+    fn understand(&mut self) -> Result<(), BadResponse> {
+        if self.status < 100 {
+            return Err(BadResponse { why: "status below 100" });
+        }
+        for field in &self.fields {
+            match field.kind {
+                Kind::ContentLength | Kind::TransferEncoding => {
+                    self.lengths.add(field, &self.bytes).map_err(|bad| BadResponse { why: bad.as_str() })?;
+                }
+                Kind::Connection => self.options.add(field.value(&self.bytes)),
+                _ => {}
+            }
+        }
+        if self.lengths.is_chunked && self.lengths.content_length.is_some() {
+            // RFC 9112, 6.3: ought to be handled as an error. It might be an attempt at response splitting.
+            return Err(BadResponse { why: "Transfer-Encoding and Content-Length" });
+        }
+        if self.lengths.is_chunked && self.version == Version::Http10 {
+            return Err(BadResponse { why: "Transfer-Encoding in HTTP/1.0" });
+        }
+        Ok(())
+    }
+
+    /// Some byte of a response came.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    /// The status, 100 to 999.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The version that the target speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Name and value of each field, as received.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (field.name(&self.bytes), field.value(&self.bytes)))
+    }
+
+    /// The values of the fields of this name, any case.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let named = move |field: &&Field| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(named).map(|field| field.value(&self.bytes))
+    }
+
+    /// How its body is framed (RFC 9112, 6.3); `head_request`: it answers HEAD.
+    #[must_use]
+    pub fn body(&self, head_request: bool) -> BodyLength {
+        if head_request || self.is_without_length() || self.status == 304 {
+            return BodyLength::None;
+        }
+        match self.lengths {
+            Lengths { is_chunked: true, .. } => BodyLength::Chunked,
+            Lengths { content_length: Some(length), .. } => BodyLength::Length(length),
+            _ => BodyLength::UntilClose,
+        }
+    }
+
+    /// 1xx and 204: no body, and no field that says how long it is (RFC 9110, 8.6; RFC 9112, 6.1).
+    fn is_without_length(&self) -> bool {
+        self.status < 200 || self.status == 204
+    }
+
+    /// The target would take another request (RFC 9112, 9.3), if the body has an end.
+    #[must_use]
+    pub fn wants_keep_alive(&self) -> bool {
+        !self.options.close && (self.version == Version::Http11 || self.options.keep_alive)
+    }
+
+    /// What it goes on with (RFC 9110, 7.8).
+    #[must_use]
+    pub fn upgrade(&self) -> Option<&[u8]> {
+        if !self.options.upgrade || self.version == Version::Http10 {
+            return None;
+        }
+        let field = self.fields.iter().find(|field| field.kind == Kind::Upgrade)?;
+        Some(field.value(&self.bytes)).filter(|value| !value.is_empty())
+    }
+
+    /// Appends the head as the client gets it. Only after `complete`.
+    pub fn write(&self, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
+        // Behind `HTTP/1.x `; what follows the status is text that was checked.
+        out.extend_from_slice(b"HTTP/1.1 ");
+        write::decimal(self.status.into(), out);
+        out.push(b' ');
+        out.extend_from_slice(self.reason());
+        out.extend_from_slice(b"\r\n");
+        let names = Names::new(edits.drop);
+        let mut replace = edits.replace;
+        let keeps_length = self.lengths.is_plain && !self.is_without_length();
+        let fate = |field: &Field| match field.kind {
+            Kind::Plain | Kind::Host | Kind::Expect => {
+                if self.is_left_out(field, &names) {
+                    return Fate::Drop;
+                }
+                let is_named = |name: &str| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
+                replace.take_if(|(name, _)| is_named(name)).map_or(Fate::Keep, |(_, value)| Fate::Replace(value))
+            }
+            Kind::ContentLength if keeps_length => Fate::Keep,
+            _ => Fate::Drop,
+        };
+        write::fields(&self.bytes, &self.fields, fate, out);
+        self.write_length(edits.length, out);
+        match (edits.connection, self.upgrade()) {
+            (ClientConnection::KeepAliveForHttp10, _) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (ClientConnection::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
+            (ClientConnection::Upgrade, Some(protocol)) => {
+                out.extend_from_slice(b"Connection: upgrade\r\n");
+                write::line(b"Upgrade", protocol, out);
+            }
+            (ClientConnection::KeepAlive | ClientConnection::Upgrade, _) => {}
+        }
+        out.extend_from_slice(edits.add);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn write_length(&self, length: Length, out: &mut Vec<u8>) {
+        if self.is_without_length() || self.status == 304 && self.lengths.is_chunked {
+            return;
+        }
+        match (length, self.lengths) {
+            (_, Lengths { content_length: Some(length), is_plain: false, .. }) => write::content_length(length, out),
+            (Length::AsReceived, Lengths { is_chunked: true, .. })
+            | (Length::Chunked, Lengths { content_length: None, .. }) => {
+                out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            }
+            _ => {}
+        }
+    }
+
+    fn is_left_out(&self, field: &Field, names: &Names<'_>) -> bool {
+        let is_named = self.options.names_fields && write::is_named_by_connection(field, &self.bytes, &self.fields);
+        is_named || names.contain(field.name(&self.bytes))
+    }
+
+    /// The reason phrase: it follows `HTTP/1.x 200 `.
+    fn reason(&self) -> &[u8] {
+        const AT: usize = "HTTP/1.1 200 ".len();
+        self.bytes.get(AT..AT + self.reason_length).unwrap_or_default()
+    }
+}
+
+#[cold]
+fn too_long(too_long: TooLong) -> BadResponse {
+    let why = match too_long {
+        TooLong::FieldCount => "too many fields",
+        TooLong::Field => "a field is too long",
+        TooLong::FirstLine | TooLong::Fields | TooLong::EmptyLines => "head is too long",
+    };
+    BadResponse { why }
+}

@@ -1,0 +1,419 @@
+//! One request: its rule, its group, its target, its response.
+//!
+//!     head --> hygiene, limits --> router --> forward --> session --> lease --> relay --> response
+//!                    |                |          ^                      `--stale--'  |
+//!                    `--refused--.    |          `-----------------------------------'
+//!                                 `---+--> redirect, fixed response, error page
+//!
+//! Before: l7/http1/connection.rs. Next: l7/http1/relay.rs.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use quanta::Instant;
+
+use super::connection::{Connection, Lingers};
+use super::heads;
+use super::relay::{End, Fit, Relay};
+use crate::l4::{self, Side};
+use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
+use crate::l7::outgoing::Outgoing;
+use crate::l7::record::{Record, Taken};
+use crate::l7::replies;
+use crate::l7::replies::Setting;
+use crate::l7::router::{Decision, FixedResponse, Forward, Subject};
+use crate::l7::why::Why;
+use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
+use crate::l7::sessions::{self, Session};
+use crate::config::HttpVersion;
+use crate::ring::Stream;
+
+/// A request and its response. Reused from request to request, so that none allocates (a test counts).
+pub struct Exchange {
+    /// The request's head.
+    pub request: RequestHead,
+    /// The head of the target's response.
+    pub response: ResponseHead,
+    /// For counters and log.
+    pub record: Record,
+    pub(super) to_target: Outgoing,
+    pub(super) to_client: Outgoing,
+    /// Where the request's body ends, and how much of it came.
+    pub(super) upload: Body,
+    pub(super) body_bytes: u64,
+    /// Where the response's body ends, and how it goes to the client.
+    pub(super) download: Body,
+    pub(super) download_form: Form,
+    pub(super) response_timeout: Duration,
+    /// The request's place in sessions.
+    pub(super) session: Session,
+    /// What hygiene says of it.
+    pub(super) verdict: Verdict,
+    /// The head as targets get it: sent again where one fails.
+    pub(super) target_head: Vec<u8>,
+    /// Finished lines that a head gets.
+    pub(super) lines: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
+    /// Where a rule redirected the client to.
+    pub redirect_url: Vec<u8>,
+    /// Path and query after a rewrite; empty without one.
+    pub path: Vec<u8>,
+    /// `Host` after a rewrite; empty without one.
+    pub host: Vec<u8>,
+    /// `X-Amzn-Trace-Id` as the target got it.
+    pub trace_id: Vec<u8>,
+}
+
+/// A response of the balancer's own.
+#[derive(Debug, Clone, Copy)]
+enum Reply<'r> {
+    /// What went wrong, by its status.
+    Error(u16),
+    /// To `Exchange::redirect_url`.
+    Redirect(u16),
+    Fixed(&'r FixedResponse),
+}
+
+/// What becomes of the client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    Next,
+    Close(Lingers),
+    Break(Why),
+}
+
+impl Exchange {
+    /// An unused one.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Exchange {
+            request: RequestHead::new(),
+            response: ResponseHead::new(),
+            record: Record::new(now),
+            to_target: Outgoing::default(),
+            to_client: Outgoing::default(),
+            upload: Body::new(BodyLength::None),
+            body_bytes: 0,
+            download: Body::new(BodyLength::None),
+            download_form: Form::AsReceived,
+            response_timeout: Duration::ZERO,
+            session: Session::default(),
+            verdict: Verdict::Serve,
+            target_head: Vec::new(),
+            lines: Vec::new(),
+            scratch: Vec::new(),
+            redirect_url: Vec::new(),
+            path: Vec::new(),
+            host: Vec::new(),
+            trace_id: Vec::new(),
+        }
+    }
+
+    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
+        self.request.clear();
+        self.response.clear();
+        self.record.restart(number, now, unix);
+        self.to_target.clear();
+        self.to_client.clear();
+        self.upload = Body::new(BodyLength::None);
+        self.body_bytes = 0;
+        self.session.clear();
+        self.redirect_url.clear();
+        self.path.clear();
+        self.host.clear();
+        self.trace_id.clear();
+        self.verdict = Verdict::Serve;
+    }
+}
+
+impl<W: World> Connection<'_, W> {
+    /// Answers the request in `exchange`, whose head is complete or `refused`.
+    pub(super) async fn answer(&mut self, exchange: &mut Exchange, refused: Option<Why>) -> After {
+        let Some(terms) = self.world.begin() else {
+            return After::Close(Lingers::Yes);
+        };
+        exchange.record.terms = Some(Rc::clone(&terms));
+        if let Some(why) = refused {
+            return self.fail(exchange, &terms, why, Lingers::Yes).await;
+        }
+        exchange.upload = Body::new(exchange.request.body());
+        if let Err(why) = self.admit(exchange, &terms) {
+            let lingers = if exchange.request.body() == BodyLength::None { Lingers::No } else { Lingers::Yes };
+            return self.fail(exchange, &terms, why, lingers).await;
+        }
+        let Exchange { request, record, .. } = &mut *exchange;
+        let subject = Subject {
+            host: request.host(),
+            path: request.path(),
+            query: request.query(),
+            method: request.method(),
+            client: self.world.ends().client.ip(),
+            fields: request,
+        };
+        let found = terms.http.router.find(&subject);
+        record.rule = found.priority;
+        match found.decision {
+            Decision::Forward(forward) => self.forward(exchange, &terms, forward).await,
+            Decision::Redirect(redirect) => {
+                record.action = Taken::Redirect;
+                heads::write_location(exchange, redirect, self.world.ends().local.port());
+                self.reply(exchange, &terms, Reply::Redirect(redirect.status())).await
+            }
+            Decision::FixedResponse(fixed) => {
+                record.action = Taken::FixedResponse;
+                self.reply(exchange, &terms, Reply::Fixed(fixed)).await
+            }
+        }
+    }
+
+    /// What is refused whatever the rules say.
+    fn admit(&self, exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
+        let Exchange { request, record, verdict, .. } = exchange;
+        record.finding = request.finding();
+        *verdict = record.finding.verdict(terms.http.hygiene);
+        if *verdict == Verdict::Refuse {
+            return Err(Why::BadRequest);
+        }
+        if request.is_connect() || request.method() == b"TRACE" {
+            return Err(Why::MethodNotAllowed);
+        }
+        match (request.body(), terms.http.body_bytes_max) {
+            (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
+            _ => Ok(()),
+        }
+    }
+
+    async fn forward(&mut self, exchange: &mut Exchange, terms: &Rc<Terms>, forward: &Forward) -> After {
+        exchange.record.action = Taken::Forward;
+        let now = self.world.unix_time().as_secs();
+        let index = sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
+        let Some((group, http)) = terms.group(index) else {
+            return self.fail(exchange, terms, Why::Host, Lingers::Yes).await;
+        };
+        exchange.record.group = Some(index);
+        exchange.session.stays_with_group(forward);
+        exchange.response_timeout = http.response_timeout;
+        if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
+            return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;
+        }
+        if let Err(why) = heads::write_request(exchange, self.world, terms, http, forward) {
+            return self.fail(exchange, terms, why, Lingers::Yes).await;
+        }
+        exchange.session.find_target(&exchange.request, terms, group, http, now);
+        let mut attempts = W::Attempts::default();
+        let mut connection = Wanted::Any;
+        loop {
+            let wish = Wish {
+                group: index,
+                client: self.world.ends().client.ip(),
+                sticky: exchange.session.target(),
+                connection,
+            };
+            let leased = self.lease(&wish, &mut attempts).await;
+            exchange.record.missed.clear();
+            self.world.missed(&attempts, &mut exchange.record.missed);
+            let lease = match leased {
+                Ok(lease) => lease,
+                Err(why) => return self.missed(exchange, terms, why).await,
+            };
+            exchange.record.leased_at = Some(self.world.now());
+            exchange.record.targets.push(lease.address());
+            exchange.to_target.clear();
+            exchange.response.clear();
+            exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
+            lease.moved(Side::Client, exchange.target_head.len());
+            match self.relay(exchange, terms, &lease).await {
+                End::Complete(fit) => {
+                    if fit.target {
+                        lease.keep();
+                    }
+                    return self.completed(exchange, fit);
+                }
+                End::Upgraded => return self.upgraded(exchange, terms, &lease).await,
+                End::Stale => connection = Wanted::New,
+                End::Failed(why) => {
+                    lease.stream().abort();
+                    drop(lease);
+                    return self.fail(exchange, terms, why, Lingers::Yes).await;
+                }
+                End::Broken(why) => {
+                    lease.stream().abort();
+                    return self.broken(exchange, why);
+                }
+            }
+        }
+    }
+
+    /// A connection to a target, unless the client goes meanwhile.
+    async fn lease(&mut self, wish: &Wish<'_>, attempts: &mut W::Attempts) -> Result<W::Lease, Why> {
+        let mut leased = pin!(self.world.lease(wish, attempts));
+        poll_fn(|context| {
+            if let Poll::Ready(leased) = leased.as_mut().poll(context) {
+                return Poll::Ready(leased);
+            }
+            if self.input.is_none() {
+                match self.client.poll_recv(context) {
+                    Poll::Ready(Ok(Some(buf))) => self.input = Some(buf),
+                    Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(Why::ClientGone)),
+                    Poll::Pending => {}
+                }
+            } else if self.client.poll_failed(context).is_ready() {
+                return Poll::Ready(Err(Why::ClientGone));
+            }
+            match self.world.poll_ordered(context) {
+                Poll::Ready(Ordered::Now(why)) => Poll::Ready(Err(why)),
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    async fn relay(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> End {
+        let ends = (self.client, &mut self.input);
+        let mut relay = Relay::new(self.world, ends, lease, terms, exchange, &mut self.deadline);
+        poll_fn(|context| relay.poll(context)).await
+    }
+
+    fn completed(&self, exchange: &Exchange, fit: Fit) -> After {
+        match (fit.client, exchange.upload.is_done() && self.input.is_none()) {
+            (true, _) => After::Next,
+            (false, true) => After::Close(Lingers::No),
+            (false, false) => After::Close(Lingers::Yes),
+        }
+    }
+
+    /// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
+    fn broken(&self, exchange: &mut Exchange, why: Why) -> After {
+        exchange.record.why = Some(why);
+        if why == Why::ClientGone {
+            exchange.record.status = why.status();
+        }
+        After::Break(why)
+    }
+
+    async fn missed(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why) -> After {
+        if why == Why::ClientGone {
+            return self.broken(exchange, why);
+        }
+        self.fail(exchange, terms, why, Lingers::Yes).await
+    }
+
+    /// Tells the client what went wrong.
+    async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why, lingers: Lingers) -> After {
+        exchange.record.why = Some(why);
+        let reply = Reply::Error(why.status());
+        // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
+        let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505) || why == Why::Drained;
+        if !ends {
+            return self.reply(exchange, terms, reply).await;
+        }
+        self.write_reply(exchange, terms, reply, After::Close(lingers));
+        match self.flush(exchange, terms.http.send_timeout).await {
+            Ok(()) => After::Close(lingers),
+            Err(why) => After::Break(why),
+        }
+    }
+
+    /// Sends a response of the balancer's own, and goes on if the request allows.
+    async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
+        let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
+        let stays = stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
+        let read = exchange.upload.is_done();
+        let after = match (stays, read) {
+            (true, _) => After::Next,
+            (false, true) => After::Close(Lingers::No),
+            (false, false) => After::Close(Lingers::Yes),
+        };
+        self.write_reply(exchange, terms, reply, after);
+        match self.flush(exchange, terms.http.send_timeout).await {
+            Ok(()) => after,
+            Err(why) => self.broken(exchange, why),
+        }
+    }
+
+    fn write_reply(&self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>, after: After) {
+        let Exchange { request, to_client, record, redirect_url, .. } = &mut *exchange;
+        let connection = match heads::client_connection(request, after == After::Next) {
+            ClientConnection::KeepAlive | ClientConnection::Upgrade => replies::Connection::KeepAlive,
+            ClientConnection::KeepAliveForHttp10 => replies::Connection::KeepAliveForHttp10,
+            ClientConnection::Close => replies::Connection::Close,
+        };
+        let setting = Setting {
+            connection,
+            body: if request.is_head() { replies::Body::Withheld } else { replies::Body::Sent },
+            server: terms.http.server_header.as_deref(),
+            date: &self.world.date(),
+        };
+        to_client.clear();
+        let out = to_client.bytes();
+        record.status = match reply {
+            Reply::Error(status) => {
+                replies::error(status, &terms.http.error_pages, &setting, out);
+                status
+            }
+            Reply::Redirect(status) => {
+                replies::redirect(status, redirect_url, &setting, out);
+                status
+            }
+            Reply::Fixed(fixed) => {
+                replies::fixed(fixed, &setting, out);
+                fixed.status
+            }
+        };
+        record.sent_bytes += out.len() as u64;
+    }
+
+    /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.
+    async fn upgraded(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> After {
+        exchange.record.upgraded = true;
+        if let Err(why) = self.flush(exchange, terms.http.send_timeout).await {
+            return self.broken(exchange, why);
+        }
+        if let Some(buf) = self.input.take() {
+            exchange.record.client_bytes += buf.len() as u64;
+            lease.moved(Side::Client, buf.len());
+            if lease.stream().send(buf).await.is_err() {
+                return self.broken(exchange, Why::TargetClosed);
+            }
+        }
+        let moved_at = Cell::new(self.world.now());
+        let bytes = [Cell::new(0), Cell::new(0)];
+        let moved = |from: Side, count: usize| {
+            moved_at.set(self.world.now());
+            bytes[from as usize].set(bytes[from as usize].get() + count as u64);
+            lease.moved(from, count);
+        };
+        let idle = terms.listener.idle_timeout;
+        let ended = {
+            // Boxed: an upgraded connection lives long, all others should not carry its state.
+            let mut relayed = Box::pin(l4::relay(self.client, lease.stream(), moved));
+            poll_fn(|context| {
+                if let Poll::Ready(ended) = relayed.as_mut().poll(context) {
+                    return Poll::Ready(ended.map_err(|fault| match fault.side {
+                        Side::Client => Why::ClientGone,
+                        Side::Target => Why::TargetClosed,
+                    }));
+                }
+                if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
+                    return Poll::Ready(Err(why));
+                }
+                self.deadline.poll(self.world, moved_at.get() + idle, context).map(|()| Err(Why::IdleTimeout))
+            })
+            .await
+        };
+        exchange.record.client_bytes += bytes[Side::Client as usize].get();
+        exchange.record.sent_bytes += bytes[Side::Target as usize].get();
+        match ended {
+            Ok(()) => After::Close(Lingers::No),
+            Err(why) => {
+                lease.stream().abort();
+                exchange.record.why = Some(why);
+                After::Break(why)
+            }
+        }
+    }
+}

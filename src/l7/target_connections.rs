@@ -1,0 +1,185 @@
+//! Idle connections to one target, kept for its next request.
+//!
+//!     response complete --> put --newest last--> take --alive--> a request
+//!                                    |             `--closed meanwhile--> dropped, the next one
+//!                                    `--sweep--> closed, too long idle, too old: dropped
+//!
+//! The newest goes first: it is the least likely to be closed by its target, and the others get to age out. A receive stays
+//! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use.
+#![forbid(unsafe_code)]
+
+use std::task::{Context, Waker};
+
+use quanta::Instant;
+
+use crate::config::KeepAlive;
+use crate::ring::Stream;
+
+/// See the module's header.
+#[derive(Debug)]
+pub struct TargetConnections<S> {
+    idle: Vec<Idle<S>>,
+}
+
+#[derive(Debug)]
+struct Idle<S> {
+    stream: S,
+    made_at: Instant,
+    since: Instant,
+}
+
+impl<S> Default for TargetConnections<S> {
+    fn default() -> Self {
+        TargetConnections { idle: Vec::new() }
+    }
+}
+
+impl<S: Stream> TargetConnections<S> {
+    /// The newest that may be used, and when it was made.
+    pub fn take(&mut self, now: Instant, rules: &KeepAlive) -> Option<(S, Instant)> {
+        while let Some(idle) = self.idle.pop() {
+            if idle.is_usable(now, rules) {
+                return Some((idle.stream, idle.made_at));
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection that was made at `made_at`; the oldest goes when there are too many.
+    pub fn put(&mut self, stream: S, made_at: Instant, now: Instant, rules: &KeepAlive) {
+        if rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
+            return;
+        }
+        let surplus = (self.idle.len() + 1).saturating_sub(usize::from(rules.idle_max));
+        self.idle.drain(..surplus);
+        self.idle.push(Idle { stream, made_at, since: now });
+    }
+
+    /// Drops what may not be used any more.
+    pub fn sweep(&mut self, now: Instant, rules: &KeepAlive) {
+        self.idle.retain(|idle| idle.is_usable(now, rules));
+        if self.idle.is_empty() {
+            self.idle = Vec::new();
+        }
+    }
+
+    /// Drops all: the target is gone.
+    pub fn clear(&mut self) {
+        self.idle = Vec::new();
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// There is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.idle.is_empty()
+    }
+}
+
+impl<S: Stream> Idle<S> {
+    /// Whatever comes on an idle connection, an end, an error or bytes, makes it useless.
+    fn is_usable(&self, now: Instant, rules: &KeepAlive) -> bool {
+        let silent = self.stream.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending();
+        silent
+            && now.duration_since(self.since) < rules.idle_timeout
+            && now.duration_since(self.made_at) < rules.lifetime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ring::Pool;
+    use crate::ring::sim::{self, Far, SimStream};
+
+    const RULES: KeepAlive =
+        KeepAlive { idle_max: 2, idle_timeout: Duration::from_secs(10), lifetime: Duration::from_secs(100) };
+
+    fn connection() -> (SimStream, Far) {
+        sim::connection(&Pool::detached())
+    }
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    #[test]
+    fn the_newest_is_used_first() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (first, _first_far) = connection();
+        let (second, second_far) = connection();
+        connections.put(first, now, now, &RULES);
+        connections.put(second, now + seconds(1), now + seconds(1), &RULES);
+        let (taken, made_at) = connections.take(now + seconds(2), &RULES).unwrap();
+        assert_eq!((made_at, connections.len()), (now + seconds(1), 1));
+        second_far.write(b"x");
+        assert!(second_far.can_arrive(), "a receive is posted on what was idle");
+        drop(taken);
+    }
+
+    #[test]
+    fn r_b6_a_connection_that_its_target_closed_or_spoke_on_is_noticed_ahead_of_use() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (alive, _alive_far) = connection();
+        connections.put(alive, now, now, &RULES);
+        let (closed, far) = connection();
+        connections.put(closed, now, now, &RULES);
+        connections.sweep(now, &RULES);
+        assert_eq!(connections.len(), 2);
+        far.finish();
+        far.arrive(1);
+        assert!(connections.take(now, &RULES).is_some(), "the other one is left");
+        assert!(connections.is_empty());
+
+        let (noisy, far) = connection();
+        connections.put(noisy, now, now, &RULES);
+        connections.sweep(now, &RULES);
+        far.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
+        far.arrive(100);
+        assert!(connections.take(now, &RULES).is_none());
+    }
+
+    #[test]
+    fn one_that_is_too_old_or_was_idle_for_too_long_is_not_used() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (stream, _far) = connection();
+        connections.put(stream, now, now, &RULES);
+        assert!(connections.take(now + seconds(10), &RULES).is_none(), "idle for 10 s");
+        let (stream, _far) = connection();
+        connections.put(stream, now, now + seconds(99), &RULES);
+        assert!(connections.take(now + seconds(100), &RULES).is_none(), "made 100 s ago");
+        let (stream, _far) = connection();
+        connections.put(stream, now, now + seconds(100), &RULES);
+        assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_are_too_many_and_none_stays_where_none_may() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let streams: Vec<_> = (0..3).map(|_| connection()).collect();
+        let mut fars = Vec::new();
+        for (index, (stream, far)) in (0..).zip(streams) {
+            connections.put(stream, now + seconds(index), now + seconds(index), &RULES);
+            fars.push(Rc::new(far));
+        }
+        assert_eq!(connections.len(), 2);
+        assert_eq!(fars[0].sees(), sim::Seen::End, "closed in order");
+        let none = KeepAlive { idle_max: 0, ..RULES };
+        let (stream, _far) = connection();
+        let mut connections = TargetConnections::default();
+        connections.put(stream, now, now, &none);
+        assert!(connections.is_empty());
+    }
+}
