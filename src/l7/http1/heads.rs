@@ -5,12 +5,13 @@
 use super::exchange::Exchange;
 use super::relay::Fit;
 use crate::config::{HttpGroup, HttpVersion};
+use crate::l7::UrlScheme;
 use crate::l7::forwarded::{self, Trace};
 use crate::l7::framing::{
-    Body, BodyLength, ClientConnection, Form, Length, RequestEdits, RequestHead, ResponseEdits, Upgrade, Verdict, Version,
+    Body, BodyLength, ClientConnection, Form, Length, RequestEdits, RequestHead, ResponseEdits, Upgrade, Verdict,
+    Version,
 };
 use crate::l7::location;
-use crate::l7::UrlScheme;
 use crate::l7::router::{Forward, Redirect};
 use crate::l7::sessions;
 use crate::l7::why::Why;

@@ -61,27 +61,56 @@ impl Router {
 }
 use std::net::IpAddr;
 /// shim
-pub struct Subject<'a, F> { pub host: &'a [u8], pub path: &'a [u8], pub query: Option<&'a [u8]>, pub method: &'a [u8], pub client: IpAddr, pub fields: &'a F }
+pub struct Subject<'a, F> {
+    pub host: &'a [u8],
+    pub path: &'a [u8],
+    pub query: Option<&'a [u8]>,
+    pub method: &'a [u8],
+    pub client: IpAddr,
+    pub fields: &'a F,
+}
 /// shim
-pub struct Found<'a> { /// x
- pub priority: Option<u16>, /// x
- pub decision: Decision<'a> }
+pub struct Found<'a> {
+    /// x
+    pub priority: Option<u16>,
+    /// x
+    pub decision: Decision<'a>,
+}
 /// shim
-pub enum Decision<'a> { /// x
- Forward(&'a Forward), /// x
- Redirect(&'a Redirect), /// x
- FixedResponse(&'a FixedResponse) }
+pub enum Decision<'a> {
+    /// x
+    Forward(&'a Forward),
+    /// x
+    Redirect(&'a Redirect),
+    /// x
+    FixedResponse(&'a FixedResponse),
+}
 impl Router {
- /// shim
- pub fn find<F>(&self, _s: &Subject<'_, F>) -> Found<'_> { Found { priority: None, decision: match &self.default { Action::Forward(f) => Decision::Forward(f), Action::Redirect(f)=>Decision::Redirect(f), Action::FixedResponse(f)=>Decision::FixedResponse(f) } } }
+    /// shim
+    pub fn find<F>(&self, _s: &Subject<'_, F>) -> Found<'_> {
+        Found {
+            priority: None,
+            decision: match &self.default {
+                Action::Forward(f) => Decision::Forward(f),
+                Action::Redirect(f) => Decision::Redirect(f),
+                Action::FixedResponse(f) => Decision::FixedResponse(f),
+            },
+        }
+    }
 }
 impl Forward {
- /// shim
- pub fn choose_group(&self, _r: u64) -> usize { self.groups[0].group }
- /// shim
- pub fn rewrite(&self, _t: &[u8], _a: &[u8], _p: &mut Vec<u8>, _h: &mut Vec<u8>) -> (bool,bool) { (false,false) }
+    /// shim
+    pub fn choose_group(&self, _r: u64) -> usize {
+        self.groups[0].group
+    }
+    /// shim
+    pub fn rewrite(&self, _t: &[u8], _a: &[u8], _p: &mut Vec<u8>, _h: &mut Vec<u8>) -> (bool, bool) {
+        (false, false)
+    }
 }
 impl Redirect {
- /// shim
- pub fn status(&self) -> u16 { self.status }
+    /// shim
+    pub fn status(&self) -> u16 {
+        self.status
+    }
 }
