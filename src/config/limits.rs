@@ -118,8 +118,11 @@ pub const FIELD_VALUE_BYTES_MAX: usize = 256;
 /// A rule's priority. ALB.
 pub const RULE_PRIORITY: RangeInclusive<u16> = 1..=50_000;
 
-/// Longest pattern, regular expression or replacement of a rule. ALB: 128 for patterns, 1,024 for expressions.
-pub const PATTERN_BYTES_MAX: usize = 1024;
+/// Longest host, path, value or part of a redirect in a rule. ALB.
+pub const PATTERN_BYTES_MAX: usize = 128;
+
+/// Longest regular expression and replacement in a rule. ALB.
+pub const REGEX_BYTES_MAX: usize = 1024;
 
 /// Longest method or header name of a condition. ALB.
 pub const HEADER_NAME_BYTES_MAX: usize = 40;

@@ -103,7 +103,7 @@ fn paths(table: &Table<'_>) -> Option<Vec<PathMatch>> {
             None => table.item("path", value, http_values::path_pattern).map(PathMatch::Pattern),
         })
         .collect();
-    (!items.is_empty()).then_some(paths)
+    (!paths.is_empty()).then_some(paths)
 }
 
 fn path_table(table: &Table<'_>) -> Option<PathMatch> {
@@ -227,6 +227,7 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     if parts == REQUEST_ITSELF && are_read {
         let what = "it leads to where the request came from, for ever";
         table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
+        return None;
     }
     let [protocol, host, port, path, query] = parts.map(Arc::from);
     Some(RawVerb::Redirect(Redirect { status: status?.value, protocol, host, port, path, query }))
@@ -244,6 +245,7 @@ fn fixed_response(table: &Table<'_>) -> Option<RawVerb> {
     if let Some(body) = body.as_ref().filter(|body| !body.value.is_empty() && [204, 205].contains(&status)) {
         let what = format!("a response of status {status} has no body (RFC 9110, 15.3)");
         table.wrong(body.line, "body", Wrong::new(what, "remove it, or choose another status"));
+        return None;
     }
     Some(RawVerb::FixedResponse(FixedResponse {
         status,
