@@ -90,8 +90,7 @@ pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
 pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle
-/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx 60 s,
-/// HAProxy's `pool-purge-delay` 5 s.)
+/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx: 60 s.)
 pub const KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
 
 /// How old a connection to a target may get. Ours: to a day.

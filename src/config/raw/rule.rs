@@ -130,7 +130,7 @@ pub(super) fn action(parent: &Table<'_>, key: &'static str) -> Option<RawAction>
     let verbs = table.given(ACTION_VERBS);
     let of_forward = table.given(ACTION_OF_FORWARD);
     let verb = match verbs.as_slice() {
-        [("forward", _)] => forward(&table),
+        [("forward", _)] => Some(forward(&table)),
         [(verb, _)] => {
             for (key, line) in &of_forward {
                 let what = format!("it goes with a forward, and this is a {}", verb.replace('_', " "));
@@ -155,7 +155,7 @@ pub(super) fn action(parent: &Table<'_>, key: &'static str) -> Option<RawAction>
     Some(RawAction { place: format!("{}{key}", parent.place), line: table.line, verb, http_only })
 }
 
-fn forward(table: &Table<'_>) -> Option<RawVerb> {
+fn forward(table: &Table<'_>) -> RawVerb {
     let rewrite = table.table("rewrite", &format!("{}rewrite.", table.place), &keys::REWRITE);
     let groups = if table.is_list("forward") {
         weighted(table)
@@ -163,11 +163,11 @@ fn forward(table: &Table<'_>) -> Option<RawVerb> {
         let group = table.read("forward", http_values::group_name);
         vec![RawForward { place: format!("{}forward", table.place), group, weight: limits::GROUP_WEIGHT_DEFAULT }]
     };
-    Some(RawVerb::Forward {
+    RawVerb::Forward {
         groups,
         group_stickiness: table.read("group_stickiness", values::whole_seconds(&limits::STICKINESS)),
         rewrite: rewrite.as_ref().and_then(self::rewrite),
-    })
+    }
 }
 
 fn weighted(table: &Table<'_>) -> Vec<RawForward> {

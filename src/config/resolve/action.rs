@@ -131,17 +131,17 @@ impl Scope<'_> {
 
     /// Index of the group that a forward names, if it speaks what the listener does.
     pub(super) fn group_of(&self, forward: &RawForward, listener: &RawListener, groups: &[RawGroup]) -> Option<usize> {
-        let named = forward.group.as_ref()?;
+        let wanted = forward.group.as_ref()?;
         let names = || groups.iter().map(|group| group.name.as_ref().map(|name| &*name.value));
-        if let Some(index) = names().position(|name| name == Some(&named.value)) {
+        if let Some(index) = names().position(|name| name == Some(&wanted.value)) {
             self.protocols_agree(forward, listener, &groups[index]);
             return Some(index);
         }
         // A group whose name could not be read was reported; it may well be the one that is meant.
         if names().all(|name| name.is_some()) {
-            let what = format!("there is no target group {}", quoted(&named.value));
-            let mend = did_you_mean(&named.value, names().flatten(), || "add a [[target_group]] of that name".into());
-            self.report.at(named.line, forward.place.as_str(), Wrong::new(what, mend));
+            let what = format!("there is no target group {}", quoted(&wanted.value));
+            let mend = did_you_mean(&wanted.value, names().flatten(), || "add a [[target_group]] of that name".into());
+            self.report.at(wanted.line, forward.place.as_str(), Wrong::new(what, mend));
         }
         None
     }
