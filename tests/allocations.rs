@@ -18,7 +18,7 @@ use weir::shard::{self, Apply, Mailbox, Order, Setup};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-const REQUESTS: usize = 10_000;
+const REQUESTS: usize = 2_000;
 const WARM_UP: usize = 200;
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: target\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nhello there\n";
 

@@ -14,18 +14,18 @@ pub fn bench(criterion: &mut Criterion) {
     let writer = Writer::start(1).expect("a thread");
     let mut sink = writer.sink(0);
     let request = What::Request(request());
-    let mut of = |name: &str, what, sink: &mut Sink| {
+    let mut of = |name: &str, what: &What<'_>, sink: &mut Sink| {
         let entry = entry(what);
         group.bench_function(name, |bencher| bencher.iter(|| sink.record(black_box(&entry))));
     };
-    of("record/off", request, &mut sink);
+    of("record/off", &request, &mut sink);
     sink.set_recording(Recording::On);
-    of("record/request", request, &mut sink);
-    of("record/connection", What::Connection, &mut sink);
+    of("record/request", &request, &mut sink);
+    of("record/connection", &What::Connection, &mut sink);
     group.finish();
 }
 
-fn entry(what: What<'_>) -> Entry<'_> {
+fn entry<'a>(what: &What<'a>) -> Entry<'a> {
     Entry {
         ended_at_us: 1_530_570_180_186_641,
         lasted_us: 1_822,
@@ -42,7 +42,7 @@ fn entry(what: What<'_>) -> Entry<'_> {
         connect_us: Some(0),
         first_byte_us: Some(1_134),
         reason: "",
-        what,
+        what: *what,
     }
 }
 

@@ -42,7 +42,7 @@ fn request() -> Request<'static> {
     }
 }
 
-fn entry(what: What<'_>) -> Entry<'_> {
+fn entry<'a>(what: &What<'a>) -> Entry<'a> {
     Entry {
         ended_at_us: 1_530_570_180_186_641,
         lasted_us: 11_822_641,
@@ -59,13 +59,13 @@ fn entry(what: What<'_>) -> Entry<'_> {
         connect_us: Some(70),
         first_byte_us: Some(1_134),
         reason: "",
-        what,
+        what: *what,
     }
 }
 
 /// A relayed connection that its client finished.
 fn connection() -> Entry<'static> {
-    entry(What::Connection)
+    entry(&What::Connection)
 }
 
 fn to_file(path: &Path) -> AccessLog {

@@ -24,7 +24,7 @@ use super::sink::{BATCHES_MAX, Batch, Sink};
 use super::{alb, json};
 use crate::config::{AccessLog, LogFormat};
 
-/// A shard flushes its sink so often. Ours: a line is in the file within a fifth of a second.
+/// A shard calls its sink's `tick` so often. Ours: a line is in the file within a fifth of a second.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Text that is written at once, about. Ours: a system call for some thousand lines.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::super::output::{Appender, Output};
+use super::super::output::{Appender, Output, count_lines};
 use super::super::sink::{Recording, Sink};
 use super::super::writer::{ApplyError, Writer};
 use super::*;
@@ -231,7 +231,7 @@ fn half_a_line_that_a_failed_write_left_ends_before_the_next_line() {
     while let Ok(count) = reader.read(&mut read) {
         all.extend_from_slice(&read[..count]);
     }
-    assert_eq!(written.lines, all.iter().filter(|byte| **byte == b'\n').count() as u64);
+    assert_eq!(written.lines, count_lines(&all));
     let is_half = !all.ends_with(b"\n");
     assert!(output.write(b"next\n").error.is_none());
     let count = reader.read(&mut read).unwrap();

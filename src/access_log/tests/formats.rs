@@ -19,7 +19,7 @@ fn r_m3_alb_a_request_that_was_forwarded() {
         r#""Root=1-58337262-36d228ad5d99923122bbe354" "-" "-" 0 2018-07-02T22:22:48.364000Z "forward" "-" "-" "#,
         r#""10.0.0.1:80" "200" "-" "-" TID_56ff00000000aa000300000000000011 "-" "-" "-""#,
     );
-    assert_eq!(line(alb::write, &entry(What::Request(request()))), expected);
+    assert_eq!(line(alb::write, &entry(&What::Request(request()))), expected);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn r_m3_alb_a_malformed_request_has_dashes_and_minus_one_for_what_never_was() {
         classification_reason: "BadMethod",
         ..request()
     });
-    let entry = Entry { target_group: "", target: None, reason: "bad_request", ..entry(what) };
+    let entry = Entry { target_group: "", target: None, reason: "bad_request", ..entry(&what) };
     let expected = concat!(
         "http 2018-07-02T22:23:00.186641Z edge 192.168.131.39:2817 - -1 -1 -1 400 - 34 366 ",
         r#""- http://-:80- -" "-" - - - "-" "-" "-" - 2018-07-02T22:22:48.364000Z "-" "-" "bad_request" "#,
@@ -53,7 +53,7 @@ fn r_m3_alb_a_malformed_request_has_dashes_and_minus_one_for_what_never_was() {
 #[test]
 fn r_m3_alb_a_client_that_left_gets_460_and_a_redirect_its_url() {
     let gone = What::Request(Request { status: Some(460), target_status: None, ..request() });
-    let gone = Entry { reason: "client_gone", ..entry(gone) };
+    let gone = Entry { reason: "client_gone", ..entry(&gone) };
     assert!(line(alb::write, &gone).contains(" 460 - 34 366 "));
     let redirect = What::Request(Request {
         rule: Rule::Priority(50_000),
@@ -61,7 +61,7 @@ fn r_m3_alb_a_client_that_left_gets_460_and_a_redirect_its_url() {
         redirect_url: b"https://www.example.com:443/a?b=c",
         ..request()
     });
-    let redirected = line(alb::write, &entry(redirect));
+    let redirected = line(alb::write, &entry(&redirect));
     assert!(
         redirected
             .contains(r#" 50000 2018-07-02T22:22:48.364000Z "redirect" "https://www.example.com:443/a?b=c" "-" "#)
@@ -71,10 +71,10 @@ fn r_m3_alb_a_client_that_left_gets_460_and_a_redirect_its_url() {
 #[test]
 fn r_m3_alb_every_target_that_was_tried_is_listed_with_what_it_said() {
     let missed = ["10.0.0.7:80", "[fd00::9]:80"].map(|address| address.parse().unwrap());
-    let tried = Entry { missed: &missed, ..entry(What::Request(request())) };
+    let tried = Entry { missed: &missed, ..entry(&What::Request(request())) };
     assert!(line(alb::write, &tried).contains(r#" "10.0.0.7:80 [fd00::9]:80 10.0.0.1:80" "- - 200" "#));
     let nobody = What::Request(Request { status: Some(502), target_status: None, ..request() });
-    let nobody = Entry { missed: &missed, target: None, ..entry(nobody) };
+    let nobody = Entry { missed: &missed, target: None, ..entry(&nobody) };
     assert!(line(alb::write, &nobody).contains(r#" "10.0.0.7:80 [fd00::9]:80" "- -" "#));
 }
 
@@ -91,7 +91,7 @@ fn r_m3_alb_a_rewrite_and_a_web_socket() {
         transform_status: "TransformSuccess",
         ..request()
     });
-    let line = line(alb::write, &entry(what));
+    let line = line(alb::write, &entry(&what));
     assert!(line.starts_with("ws 2018-"));
     assert!(line.contains(r#""GET http://www.example.com:80/a?b=c HTTP/1.1""#));
     assert!(line.contains(r#" -1 2018-07-02T22:22:48.364000Z "fixed-response" "#));
@@ -113,7 +113,7 @@ fn r_m3_alb_a_relayed_connection_has_the_type_tcp() {
 #[test]
 fn r_m3_alb_times_are_seconds_with_milliseconds() {
     let of = |request_us| {
-        let entry = entry(What::Request(Request { request_us: Some(request_us), ..request() }));
+        let entry = entry(&What::Request(Request { request_us: Some(request_us), ..request() }));
         line(alb::write, &entry).split(' ').nth(5).unwrap().to_owned()
     };
     assert_eq!(of(0), "0.000");
@@ -129,7 +129,7 @@ fn r_m3_alb_no_client_can_end_a_field_or_a_line() {
         user_agent: "a\"b\\c\u{e9}\n\t\u{7f} d".as_bytes(),
         ..request()
     });
-    let line = line(alb::write, &entry(what));
+    let line = line(alb::write, &entry(&what));
     assert!(line.contains(r#""GET http://www.example.com:80/\x22\x20200\x5C\x20\x0D\x0Ahttp HTTP/1.1""#));
     assert!(line.contains(r#""a\x22b\x5Cc\xC3\xA9\x0A\x09\x7F d""#));
 }
@@ -145,7 +145,7 @@ fn r_m3_json_a_request_that_was_forwarded() {
         r#""request_us":86,"target_us":1048,"response_us":37,"rule":0,"action":"forward","user_agent":"curl/7.46.0","#,
         r#""trace_id":"Root=1-58337262-36d228ad5d99923122bbe354"}"#,
     );
-    assert_eq!(line(json::write, &entry(What::Request(request()))), expected);
+    assert_eq!(line(json::write, &entry(&What::Request(request()))), expected);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn r_m3_json_all_that_a_request_can_have_besides() {
         transform_status: "TransformSuccess",
         ..request()
     });
-    let entry = Entry { missed: &missed, reason: "target_closed", first_byte_us: None, ..entry(what) };
+    let entry = Entry { missed: &missed, reason: "target_closed", first_byte_us: None, ..entry(&what) };
     let expected = concat!(
         r#"{"time":"2018-07-02T22:23:00.186641Z","created":"2018-07-02T22:22:48.364000Z","type":"http","#,
         r#""balancer":"edge","listener":"web","shard":3,"connection":17,"client_ip":"192.168.131.39","client_port":2817,"#,
@@ -199,7 +199,7 @@ fn r_m3_json_a_relayed_connection() {
 #[test]
 fn r_m3_json_what_a_terminal_would_obey_is_escaped_and_what_is_not_utf8_is_replaced() {
     let what = What::Request(Request { user_agent: b"\"\\\x1b[2J\x7f\xc2\x9b\xff\xfe \xe2\x82 \xc3\xa9", ..request() });
-    let line = line(json::write, &entry(what));
+    let line = line(json::write, &entry(&what));
     assert!(
         line.contains("\"user_agent\":\"\\\"\\\\\\u001b[2J\\u007f\\u009b\u{fffd}\u{fffd} \u{fffd} \u{e9}\""),
         "{line}"

@@ -104,13 +104,11 @@ fn fields(line: &str) -> Vec<String> {
             None => rest.split_at(rest.find(' ').unwrap_or(rest.len())),
         };
         fields.push(field.to_owned());
-        match after.strip_prefix(' ') {
-            Some(after) => rest = after,
-            None => {
-                assert_eq!(after, "", "a space or the end comes behind a field");
-                return fields;
-            }
-        }
+        let Some(after) = after.strip_prefix(' ') else {
+            assert_eq!(after, "", "a space or the end comes behind a field");
+            return fields;
+        };
+        rest = after;
     }
 }
 
@@ -221,7 +219,7 @@ fn the_longest_record_is_as_long_as_its_bound_at_most_and_is_cut_where_it_says()
         ..request()
     });
     let client = missed[0];
-    let names = Entry { balancer: &name, listener: &name, target_group: &name, reason: &name, ..entry(what) };
+    let names = Entry { balancer: &name, listener: &name, target_group: &name, reason: &name, ..entry(&what) };
     let mut bytes = Vec::new();
     encode(&Entry { client, target: Some(client), missed: &missed, ..names }, &mut bytes);
     assert!(bytes.len() <= RECORD_BYTES_MAX, "{}", bytes.len());

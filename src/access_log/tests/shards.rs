@@ -31,7 +31,7 @@ fn give_back(mut batch: Batch) {
 #[test]
 fn r_m3_a_writer_that_stands_still_costs_entries_which_are_counted_and_nobody_waits() {
     let (mut sink, queue) = sink(1000);
-    let entry = entry(What::Request(request()));
+    let entry = entry(&What::Request(request()));
     let total = 50_000;
     (0..total).for_each(|_| sink.record(&entry));
     let batches: Vec<Batch> = std::iter::from_fn(|| next_batch(&queue)).collect();
@@ -46,6 +46,24 @@ fn r_m3_a_writer_that_stands_still_costs_entries_which_are_counted_and_nobody_wa
     sink.flush();
     assert_eq!(next_batch(&queue).map(|batch| batch.records), Some(1));
     assert_eq!(sink.counts().dropped, total - kept);
+}
+
+#[test]
+fn r_m3_while_the_writer_stands_still_few_lines_do_not_use_up_the_batches() {
+    let (mut sink, queue) = sink(1000);
+    for number in 0..1_000 {
+        sink.record(&Entry { connection: number, ..connection() });
+        sink.tick();
+    }
+    assert_eq!(sink.counts().dropped, 0);
+    let mut batches: Vec<Batch> = std::iter::from_fn(|| next_batch(&queue)).collect();
+    assert_eq!((batches[0].records, batches[1].records), (1, 1), "at first there is no telling");
+    assert!(batches[2..].iter().all(|batch| batch.records > 100), "then they are full ones");
+    let handed_over: u64 = batches.iter().map(|batch| batch.records).sum();
+
+    batches.drain(1..).for_each(give_back);
+    sink.tick();
+    assert_eq!(next_batch(&queue).map(|batch| batch.records), Some(1_000 - handed_over), "the rest comes at once");
 }
 
 #[test]
@@ -68,7 +86,7 @@ fn a_queue_that_is_full_or_gone_costs_the_batch_and_its_memory_is_used_again() {
 #[test]
 fn r_m3_recording_takes_no_new_memory_once_warm() {
     let (mut sink, queue) = sink(1000);
-    let entry = entry(What::Request(request()));
+    let entry = entry(&What::Request(request()));
     let mut seen = BTreeSet::new();
     for round in 0..100 {
         // Two batches are under way while a third one is filled.

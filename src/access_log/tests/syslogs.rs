@@ -69,7 +69,7 @@ fn a_line_too_long_for_syslog_is_cut_in_its_texts_and_stays_whole() {
     for format in [LogFormat::Json, LogFormat::Alb] {
         let destination = Destination { output: Output::Syslog(Syslog::open(&path).unwrap()), format };
         let mut line = Vec::new();
-        destination.format(&entry(what), &ORIGIN, &mut line);
+        destination.format(&entry(&what), &ORIGIN, &mut line);
         assert!((3 << 10..LINE_BYTES_MAX).contains(&line.len()), "{}", line.len());
         assert!(line.ends_with(b"\n"));
         let mut short = Vec::new();

@@ -147,6 +147,19 @@ impl Options {
     }
 }
 
+/// What `Upgrade` asks for, unless that is another HTTP or TLS: behind h2c the target would read requests that nobody here
+/// has looked at, and we could not tell (RFC 9113, 3.1 has taken it back).
+pub(super) fn protocol(value: &[u8]) -> Option<&[u8]> {
+    let is_another_http = |protocol: &[u8]| {
+        let starts =
+            |with: &str| protocol.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()));
+        starts("h2") || starts("http") || starts("tls")
+    };
+    let mut protocols = elements(value).peekable();
+    protocols.peek()?;
+    if protocols.any(is_another_http) { None } else { Some(value) }
+}
+
 /// The elements of a list that are not empty (RFC 9110, 5.6.1).
 pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim).filter(|element| !element.is_empty())

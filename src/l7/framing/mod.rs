@@ -24,6 +24,8 @@ mod mend;
 mod request;
 mod response;
 mod target;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use body::{BadBody, Body, BodyLength, Form, Forward, Relayed, Truncated};

@@ -139,6 +139,12 @@ impl RequestHead {
         }
     }
 
+    /// Bytes that it keeps allocated.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
     fn parse(&mut self) -> Result<(), Refused> {
         if !self.lines.has_bare_lf() && self.parse_strictly().is_ok() {
             return self.understand();
@@ -372,14 +378,16 @@ impl RequestHead {
         !self.options.close && (self.version == Version::Http11 || self.options.keep_alive)
     }
 
-    /// What it wants to go on with, in 1.1 and where `Connection` says so (RFC 9110, 7.8).
+    /// What it wants to go on with, in 1.1 and where `Connection` says so (RFC 9110, 7.8). Never another HTTP or TLS,
+    /// behind which nothing could be checked.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
         if !self.options.upgrade || self.version == Version::Http10 {
             return None;
         }
-        let field = self.fields.iter().find(|field| field.kind == Kind::Upgrade)?;
-        Some(field.value(&self.bytes)).filter(|value| !value.is_empty())
+        let mut fields = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
+        let field = fields.next()?;
+        if fields.next().is_some() { None } else { fields::protocol(field.value(&self.bytes)) }
     }
 
     /// The client waits for 100 before it sends the body. Other expectations pass to the target, whose affair they are

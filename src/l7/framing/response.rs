@@ -240,14 +240,16 @@ impl ResponseHead {
         !self.options.close && (self.version == Version::Http11 || self.options.keep_alive)
     }
 
-    /// What it goes on with (RFC 9110, 7.8).
+    /// What it goes on with (RFC 9110, 7.8). Never another HTTP or TLS,
+    /// behind which nothing could be checked.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
         if !self.options.upgrade || self.version == Version::Http10 {
             return None;
         }
-        let field = self.fields.iter().find(|field| field.kind == Kind::Upgrade)?;
-        Some(field.value(&self.bytes)).filter(|value| !value.is_empty())
+        let mut fields = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
+        let field = fields.next()?;
+        if fields.next().is_some() { None } else { fields::protocol(field.value(&self.bytes)) }
     }
 
     /// Appends the head as the client gets it. Only after `complete`.
