@@ -70,7 +70,8 @@ pub struct RequestEdits<'a> {
     pub version: Version,
     /// In place of path and query.
     pub path_and_query: Option<&'a [u8]>,
-    /// In place of the authority, in `Host`.
+    /// In place of the authority, in `Host`. To be given where there is none: HTTP/1.0 may come without, and many targets refuse
+    /// the empty one that 1.1 would then have.
     pub host: Option<&'a [u8]>,
     /// Further fields that do not pass, in lower case.
     pub drop: &'a [&'a str],
@@ -217,26 +218,21 @@ impl RequestHead {
         let by_host = match host {
             None if self.version == Version::Http11 => return Err(Refused::bad("no Host", Reason::BadHeader)),
             None => 0..0,
-            Some(field) => field.value_at as usize..field.value_at as usize + usize::from(field.value_length),
+            Some(field) => {
+                let by_host = field.value_at as usize..field.value_at as usize + usize::from(field.value_length);
+                let split = target::split_authority(&self.bytes[by_host.clone()]);
+                self.host_length = split.ok_or(Refused::bad("malformed Host", Reason::BadHeader))?.host_length;
+                by_host
+            }
         };
-        if host.is_some() && target::split_authority(&self.bytes[by_host.clone()]).is_none() {
-            return Err(Refused::bad("malformed Host", Reason::BadHeader));
-        }
-        let Some(by_target) = &self.parts.authority else {
-            self.set_authority(by_host);
-            return Ok(());
-        };
-        let by_target = target_at + by_target.start..target_at + by_target.end;
-        if host.is_some() && !self.bytes[by_host.clone()].eq_ignore_ascii_case(&self.bytes[by_target.clone()]) {
+        self.authority = by_host.clone();
+        let Some(by_target) = &self.parts.authority else { return Ok(()) };
+        self.authority = target_at + by_target.start..target_at + by_target.end;
+        self.host_length = target::split_authority(self.authority()).map_or(0, |split| split.host_length);
+        if host.is_some() && !self.bytes[by_host].eq_ignore_ascii_case(self.authority()) {
             self.finding.add(Class::Ambiguous, Reason::AmbiguousUri);
         }
-        self.set_authority(by_target);
         Ok(())
-    }
-
-    fn set_authority(&mut self, authority: Range<usize>) {
-        self.host_length = target::split_authority(&self.bytes[authority.clone()]).map_or(0, |split| split.host_length);
-        self.authority = authority;
     }
 
     /// What is odd about the lengths, given method and version.
