@@ -126,7 +126,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES[usize::from(byte)]
 }
 
-const TOKEN_BYTES: [bool; 256] = alphanumerics_and(b"!#$%&'*+-.^_`|~");
+static TOKEN_BYTES: [bool; 256] = alphanumerics_and(b"!#$%&'*+-.^_`|~");
 
 /// Which bytes are letters, digits or of these, to be looked up.
 pub(super) const fn alphanumerics_and(others: &[u8]) -> [bool; 256] {

@@ -87,6 +87,10 @@ const BOUNDS: Bounds = Bounds {
     fields_bytes_max: REQUEST_FIELDS_BYTES_MAX,
 };
 
+/// No line of a head that is this short is past a limit.
+const AT_ONCE_BYTES_MAX: usize = 8 << 10;
+const _: () = assert!(AT_ONCE_BYTES_MAX <= REQUEST_LINE_BYTES_MAX && AT_ONCE_BYTES_MAX <= FIELD_BYTES_MAX);
+
 impl RequestHead {
     /// An empty one; it allocates with the first byte.
     #[must_use]
@@ -113,6 +117,10 @@ impl RequestHead {
     /// # Errors
     /// `Refused`: this request is not served in any mode, and nothing that follows it can be read.
     pub fn read(&mut self, input: &[u8]) -> Result<Read, Refused> {
+        if let Some(length) = self.read_at_once(input) {
+            self.understand()?;
+            return Ok(Read { taken: length, complete: true });
+        }
         let mut taken = 0;
         loop {
             let piece = &input[taken..];
@@ -140,6 +148,16 @@ impl RequestHead {
         }
     }
 
+    /// The common case, without a look at each line: a head that is whole in the first piece, is past no limit, and
+    /// has nothing to mend. Anything else goes the long way; tests compare the two.
+    fn read_at_once(&mut self, input: &[u8]) -> Option<usize> {
+        let is_first = self.bytes.is_empty() && !matches!(input.first(), None | Some(b'\r' | b'\n'));
+        let length =
+            if is_first { self.parse_strictly(&input[..input.len().min(AT_ONCE_BYTES_MAX)])? } else { return None };
+        self.bytes.extend_from_slice(&input[..length]);
+        Some(length)
+    }
+
     /// Bytes that it keeps allocated.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
@@ -147,38 +165,43 @@ impl RequestHead {
     }
 
     fn parse(&mut self) -> Result<(), Refused> {
-        if !self.lines.has_bare_lf() && self.parse_strictly().is_ok() {
-            return self.understand();
-        }
-        self.mend()
+        let bytes = std::mem::take(&mut self.bytes);
+        let length = self.parse_strictly(&bytes);
+        self.bytes = bytes;
+        if length == Some(self.bytes.len()) { self.understand() } else { self.mend() }
     }
 
     #[cold]
     fn mend(&mut self) -> Result<(), Refused> {
         let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
         mend::request(&self.bytes, &self.lines, &mut self.finding, &mut mended)?;
+        // What it still does not take is too long: folded, or encoded.
+        let length = self.parse_strictly(&mended).ok_or(FIELD_TOO_LONG)?;
+        if length != mended.len() {
+            return Err(Refused::bad("head cannot be read", Reason::BadHeader));
+        }
         self.bytes = mended;
-        self.parse_strictly()?;
         self.understand()
     }
 
-    /// By httparse: `bytes` are a head with nothing to mend.
-    fn parse_strictly(&mut self) -> Result<(), Refused> {
-        const BAD: Refused = Refused::bad("head cannot be read", Reason::BadHeader);
+    /// By httparse: notes what `bytes` begin with, if that is a head with nothing to mend, and says how long it is.
+    fn parse_strictly(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut parsed: Parsed<'_> = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut []);
-        let parse = request.parse_with_uninit_headers(&self.bytes, &mut parsed);
+        let parse = request.parse_with_uninit_headers(bytes, &mut parsed);
         let (Ok(httparse::Status::Complete(length)), Some(method), Some(path)) = (parse, request.method, request.path)
         else {
-            return Err(BAD);
+            return None;
         };
-        if length != self.bytes.len() {
-            return Err(BAD);
-        }
         self.method_length = method.len();
         self.target_length = path.len();
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        fields::note(&self.bytes, request.headers, &mut self.fields).ok_or(FIELD_TOO_LONG)
+        let line_length = method.len() + path.len() + "  HTTP/1.1".len();
+        if bytes.get(line_length..line_length + 2) != Some(b"\r\n") || !bytes[..length].ends_with(b"\r\n") {
+            return None;
+        }
+        fields::note(bytes, request.headers, &mut self.fields)?;
+        Some(length)
     }
 
     /// What the fields mean together.

@@ -127,4 +127,4 @@ fn is_host_byte(byte: u8) -> bool {
 }
 
 /// reg-name of RFC 3986, 3.2.2, without the comma: a list of two hosts looks like one.
-const HOST_BYTES: [bool; 256] = alphanumerics_and(b"-._~%!$&'()*+;=");
+static HOST_BYTES: [bool; 256] = alphanumerics_and(b"-._~%!$&'()*+;=");
