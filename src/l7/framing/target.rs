@@ -94,6 +94,11 @@ pub(super) struct Authority {
     pub(super) port: Option<u16>,
 }
 
+/// Whether an authority names a port; `None` when it is no authority.
+pub(in crate::l7) fn splits_as_authority(authority: &[u8]) -> Option<bool> {
+    split_authority(authority).map(|parts| authority.len() > parts.host_length)
+}
+
 /// `host [":" port]` (RFC 9112, 3.2): no user information, no empty host, nothing that could be cut in two ways.
 pub(super) fn split_authority(authority: &[u8]) -> Option<Authority> {
     let host_length = if authority.first() == Some(&b'[') {

@@ -26,7 +26,7 @@ use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
 use crate::l7::replies;
 use crate::l7::replies::Setting;
-use crate::l7::router::{Decision, FixedResponse, Forward, Subject};
+use crate::l7::router::{Decision, FixedResponse, Forward, Rewriter, Subject};
 use crate::l7::sessions::{self, Session};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
@@ -157,11 +157,13 @@ impl<W: World> Connection<'_, W> {
         let found = terms.http.router.find(&subject);
         record.rule = found.priority;
         match found.decision {
-            Decision::Forward(forward) => self.forward(exchange, &terms, forward).await,
+            Decision::Forward(forward, rewriter) => self.forward(exchange, &terms, forward, rewriter).await,
             Decision::Redirect(redirect) => {
                 record.action = Taken::Redirect;
-                heads::write_location(exchange, redirect, self.world.ends().local.port());
-                self.reply(exchange, &terms, Reply::Redirect(redirect.status())).await
+                if let Err(why) = heads::write_location(exchange, redirect, self.world.ends().local) {
+                    return self.fail(exchange, &terms, why, Lingers::Yes).await;
+                }
+                self.reply(exchange, &terms, Reply::Redirect(redirect.status)).await
             }
             Decision::FixedResponse(fixed) => {
                 record.action = Taken::FixedResponse;
@@ -187,7 +189,13 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    async fn forward(&mut self, exchange: &mut Exchange, terms: &Rc<Terms>, forward: &Forward) -> After {
+    async fn forward(
+        &mut self,
+        exchange: &mut Exchange,
+        terms: &Rc<Terms>,
+        forward: &Forward,
+        rewriter: Option<&Rewriter>,
+    ) -> After {
         exchange.record.action = Taken::Forward;
         let now = self.world.unix_time().as_secs();
         let index =
@@ -201,7 +209,7 @@ impl<W: World> Connection<'_, W> {
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
             return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;
         }
-        if let Err(why) = heads::write_request(exchange, self.world, terms, http, forward) {
+        if let Err(why) = heads::write_request(exchange, self.world, terms, http, rewriter) {
             return self.fail(exchange, terms, why, Lingers::Yes).await;
         }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
