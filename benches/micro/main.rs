@@ -1,6 +1,6 @@
-//! What is pure, alone on a core: picking a target, config text to snapshot, recording a duration.
+//! What is pure, alone on a core: picking a target, finding a rule, config text to snapshot, recording a duration.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram --> a time for each case; the ratios between them are the result
+//!     main --criterion's settings--> pick, router, snapshot, histogram --> a time for each case; the ratios between them are the result
 //!
 //! They show how cost grows with the number of targets, which no run beside peers does, and tell in a minute whether a change
 //! made one of these dearer. What a connection costs in all is what `side_by_side` measures.
@@ -10,6 +10,7 @@
 
 mod histogram;
 mod pick;
+mod router;
 mod snapshot;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ fn main() {
     // After our settings, so that an argument wins over them.
     let mut criterion = in_a_minute().configure_from_args();
     pick::bench(&mut criterion);
+    router::bench(&mut criterion);
     snapshot::bench(&mut criterion);
     histogram::bench(&mut criterion);
     criterion.final_summary();
