@@ -28,9 +28,9 @@ use std::time::Duration;
 use clap::Parser;
 
 use ending::Result;
-use load::{Generator, Load, Outcome, Program, Reuse};
+use load::{Ask, Generator, Load, Outcome, Program, Reuse};
 use proc::Machine;
-use process::{BALANCER_CORE, Process, free_ports, pinned};
+use process::{ANYTHING, BALANCER_CORE, Process, free_ports, pinned};
 
 #[derive(Parser)]
 #[command(name = "generators", about = "weir-loadgen beside wrk on the same server")]
@@ -117,13 +117,13 @@ fn serve(case: &Case, release: &Path, dir: &Path) -> Result<Server> {
     command.args(["serve", "http", "--listen", &format!("127.0.0.1:{port}")]);
     command.args(["--delay", &format!("{}ms", case.delay.as_millis())]);
     let mut process = Process::start("server", command, dir)?;
-    process.answers(port)?;
+    process.answers(port, ANYTHING)?;
     Ok(Server { port, _process: process })
 }
 
 /// Turns by generator; each round begins with the other one. A first round is not counted.
 fn measure(case: &Case, generators: &[Generator], port: u16, args: &Args) -> Result<Vec<Vec<Turn>>> {
-    let load = Load { connections: case.connections, answer_bytes: ANSWER_BYTES, reuse: Reuse::Kept, rate: None };
+    let load = Load { connections: case.connections, ask: Ask::Get(load::SMALL), reuse: Reuse::Kept, rate: None };
     for generator in generators {
         generator.drive(port, &load, Duration::from_secs(1))?;
     }
@@ -184,6 +184,3 @@ fn release_dir() -> PathBuf {
     let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.join("release")));
     beside.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release"))
 }
-
-/// With its head about as long as a small API reply.
-const ANSWER_BYTES: u64 = 64;

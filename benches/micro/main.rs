@@ -1,6 +1,9 @@
-//! What is pure, alone on a core: picking a target, finding a rule, config text to snapshot, recording a duration.
+//! What is pure, alone on a core: picking a target, finding a rule, a snapshot from its text, recording a duration, a sticky
+//! request, noting a line of the log, reading and writing a head.
 //!
-//!     main --criterion's settings--> pick, router, snapshot, histogram --> a time for each case; the ratios between them are the result
+//!     main --criterion's settings--> pick, router, snapshot, histogram, sticky, access_log, framing --> a time for each case
+//!
+//! The ratios between the times are the result.
 //!
 //! They show how cost grows with the number of targets, which no run beside peers does, and tell in a minute whether a change
 //! made one of these dearer. What a connection costs in all is what `side_by_side` measures.
@@ -8,10 +11,13 @@
 
 #![forbid(unsafe_code)]
 
+mod access_log;
+mod framing;
 mod histogram;
 mod pick;
 mod router;
 mod snapshot;
+mod sticky;
 
 use std::time::Duration;
 
@@ -24,6 +30,9 @@ fn main() {
     router::bench(&mut criterion);
     snapshot::bench(&mut criterion);
     histogram::bench(&mut criterion);
+    sticky::bench(&mut criterion);
+    access_log::bench(&mut criterion);
+    framing::bench(&mut criterion);
     criterion.final_summary();
 }
 

@@ -12,7 +12,7 @@ pub enum Unit {
     Request,
     /// A connection that carried one request.
     Connection,
-    /// Of answers' bodies.
+    /// Of bodies, the answers' or the requests'.
     Mib,
 }
 
@@ -35,10 +35,10 @@ impl Unit {
     }
 
     /// How many of them so many requests were.
-    pub fn count(self, requests: u64, answer_bytes: u64) -> f64 {
+    pub fn count(self, requests: u64, body_bytes: u64) -> f64 {
         match self {
             Self::Request | Self::Connection => requests as f64,
-            Self::Mib => requests as f64 * answer_bytes as f64 / MIB,
+            Self::Mib => requests as f64 * body_bytes as f64 / MIB,
         }
     }
 }

@@ -41,12 +41,12 @@ impl Process {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Waits until a request through this port comes back answered.
-    pub fn answers(&mut self, port: u16) -> Result<()> {
+    /// Waits until a request for this host and path through this port comes back answered.
+    pub fn answers(&mut self, port: u16, (host, path): (&str, &str)) -> Result<()> {
         let deadline = Instant::now() + START_TIMEOUT;
         while Instant::now() < deadline {
             go_on()?;
-            if request(port).is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200")) {
+            if request(port, host, path).is_ok_and(|reply| reply.starts_with(b"HTTP/1.1 200")) {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
@@ -117,14 +117,16 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
-fn request(port: u16) -> Result<Vec<u8>> {
+fn request(port: u16, host: &str, path: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
     Ok(reply)
 }
 
+/// Host and path where either will do.
+pub const ANYTHING: (&str, &str) = ("bench", "/");
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);

@@ -58,6 +58,10 @@ impl Session {
             println!("skipped: {} has no open loop", self.generator.version);
             return Ok(());
         }
+        if let Some(why) = cases.iter().find_map(|case| self.generator.why_not(case.load.ask)) {
+            println!("skipped: {} {why}", self.generator.version);
+            return Ok(());
+        }
         let taking_part = self.taking_part(scenario);
         if taking_part.is_empty() {
             return Ok(());
@@ -89,7 +93,7 @@ impl Session {
     fn start(&mut self, scenario: &Scenario, taking_part: &[usize]) -> Result<Vec<Peer>> {
         let mut peers = Vec::new();
         for &index in taking_part {
-            match self.contenders[index].start(&self.ground) {
+            match self.contenders[index].start(&self.ground, scenario.duty) {
                 Ok(peer) => peers.push(peer),
                 Err(error) => self.fail(format!("{}: {error}", scenario.name))?,
             }
@@ -130,7 +134,7 @@ impl Session {
         let rounds = self.extent.rounds.min(IDLE_ROUNDS_MAX);
         self.rounds(scenario, case.name, rounds, taking_part.len(), |session, index| {
             let contender = &session.contenders[taking_part[index]];
-            (contender.kind, idle::turn(contender, &session.ground, &case.load, session.extent.length))
+            (contender.kind, idle::turn(contender, &session.ground, scenario.duty, &case.load, session.extent.length))
         })
     }
 

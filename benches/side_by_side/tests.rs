@@ -15,11 +15,13 @@ mod process;
 mod scenarios;
 mod table;
 
+use std::collections::BTreeSet;
+
 use comparison::{Comparison, compare};
-use load::{Outcome, answer, wrk};
-use measured::{Measured, Turn};
-use peers::Kind;
-use scenarios::{SCENARIOS, Scenario, Work};
+use load::{Ask, Outcome, answer, rules, wrk};
+use measured::{Measured, Turn, Unit};
+use peers::{Duty, Kind};
+use scenarios::{Group, SCENARIOS, Scenario, Work};
 
 #[test]
 fn a_ratio_is_taken_within_a_round_before_the_median() {
@@ -68,9 +70,14 @@ fn the_table_has_every_figure_and_a_dash_for_what_is_not_there() {
 
 #[test]
 fn a_peer_that_cannot_take_part_has_a_reason() {
-    assert!(SCENARIOS.iter().all(|scenario| scenario.why_absent(Kind::H2o) == Some(peers::NO_TCP_PROXY)));
+    for scenario in SCENARIOS {
+        let why = (scenario.group == Group::L4).then_some(peers::NO_TCP_PROXY);
+        assert_eq!(scenario.why_absent(Kind::H2o), why, "{}", scenario.name);
+    }
     assert!(SCENARIOS.iter().all(|scenario| scenario.why_absent(Kind::Weir).is_none()));
     assert!(scenario("reload").why_absent(Kind::Envoy).is_some() && scenario("idle").why_absent(Kind::Floor).is_some());
+    assert!(scenario("http-rules").why_absent(Kind::Floor).is_some());
+    assert!(scenario("http-logged").why_absent(Kind::Haproxy).is_some_and(|why| why.contains("syslog")));
 }
 
 #[test]
@@ -80,8 +87,45 @@ fn words_select_scenarios_once_and_in_order() {
         scenarios::select(&words).iter().map(|scenario| scenario.name).collect()
     };
     assert_eq!(names(&["idle", "keepalive", "idle"]), ["keepalive", "idle"]);
-    assert_eq!(names(&["l4"]), names(&["all", "bulk"]));
-    assert_eq!(names(&["l4"]).len(), SCENARIOS.len());
+    assert_eq!(names(&["l4", "l7"]), names(&["all", "bulk"]));
+    assert_eq!(names(&["all"]).len(), SCENARIOS.len());
+    assert!(names(&["l7"]).iter().all(|name| name.starts_with("http-")) && names(&["l7"]).len() > 5);
+    let mut words = scenarios::words();
+    words.sort_unstable();
+    words.dedup();
+    assert_eq!(words.len(), scenarios::words().len(), "a word that means two things");
+}
+
+#[test]
+fn an_http_scenario_has_a_balancer_that_speaks_http() {
+    for scenario in SCENARIOS {
+        assert_eq!(scenario.duty == Duty::Relay, scenario.group == Group::L4, "{}", scenario.name);
+        let ruled = scenario.cases.iter().all(|case| case.load.ask == Ask::Ruled);
+        assert_eq!(scenario.duty == Duty::HttpRules, ruled, "{}: rules are for those who ask by them", scenario.name);
+    }
+}
+
+#[test]
+fn there_is_a_url_for_each_of_a_thousand_rules() {
+    let rules: BTreeSet<_> = rules::rules().collect();
+    assert_eq!((rules.len(), rules::hosts().collect::<BTreeSet<_>>().len()), (1_000, 200));
+    for url in rules::urls() {
+        let (host, path) =
+            url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a host and a path");
+        let path = format!("/{path}");
+        let holds = |(of, prefix): &&(String, String)| of == host && path.starts_with(prefix.as_str());
+        assert_eq!(rules.iter().filter(holds).count(), 1, "{url}");
+    }
+    assert_eq!(rules::urls().count(), 1_000);
+    let (host, path) = rules::first();
+    assert_eq!(rules::urls().next(), Some(format!("http://{host}{path}")));
+}
+
+#[test]
+fn bulk_is_counted_by_the_body_that_is_large() {
+    assert_eq!((Ask::Post(65_536).body_bytes(), Ask::Get(1_000).body_bytes()), (65_536, 1_000));
+    let mib = Unit::Mib.count(32, Ask::Post(65_536).body_bytes());
+    assert!((mib - 2.0).abs() < 1e-9, "{mib}");
 }
 
 #[test]
@@ -126,8 +170,14 @@ fn a_chart_of_nothing_is_a_chart() {
 
 /// Costs of about what is to be expected, a little different in each case.
 fn made_up(scenario: &'static Scenario) -> Vec<Comparison> {
-    const COSTS: [(Kind, f64); 5] =
-        [(Kind::Weir, 10.6), (Kind::Floor, 10.0), (Kind::Nginx, 11.4), (Kind::Haproxy, 12.3), (Kind::Envoy, 44.0)];
+    const COSTS: [(Kind, f64); 6] = [
+        (Kind::Weir, 10.6),
+        (Kind::Floor, 10.0),
+        (Kind::Nginx, 11.4),
+        (Kind::Haproxy, 12.3),
+        (Kind::Envoy, 44.0),
+        (Kind::H2o, 12.9),
+    ];
     let cost = |kind, cost, case: usize| match kind {
         Kind::Floor => cost,
         _ => cost * (1.0 + case as f64 / 20.0),

@@ -17,7 +17,7 @@ pub enum Workload {
         response_bytes: u64,
     },
     /// HTTP/1.1.
-    Http(Vec<http::Request>),
+    Http(http::Requests),
     /// Datagrams of fixed size, each answered by one that begins with the same eight bytes.
     Udp {
         /// Bytes of a request, `UDP_NUMBER_BYTES` at least.
@@ -46,7 +46,7 @@ impl Workload {
     /// Which of its requests comes next.
     pub fn pick(&self, dice: &mut fastrand::Rng) -> usize {
         match self {
-            Self::Http(requests) if requests.len() > 1 => http::pick(requests, dice),
+            Self::Http(requests) => requests.pick(dice),
             _ => 0,
         }
     }
@@ -59,7 +59,7 @@ impl Workload {
     pub fn request(&self, index: usize) -> &[u8] {
         match self {
             Self::Tcp { request, .. } => request,
-            Self::Http(requests) => &requests[index].bytes,
+            Self::Http(requests) => &requests.get(index).bytes,
             // Made for each datagram, as they are numbered.
             Self::Udp { .. } => &[],
         }
@@ -121,7 +121,7 @@ impl Reader {
                 Ok((taken, whole))
             }
             Self::Http(reader) => {
-                let is_head = matches!(workload, Workload::Http(requests) if requests[index].is_head);
+                let is_head = matches!(workload, Workload::Http(requests) if requests.get(index).is_head);
                 let (taken, whole) = reader.feed(is_head, bytes)?;
                 Ok((taken, whole.map(Answer::from)))
             }

@@ -15,6 +15,8 @@ mod output;
 mod record;
 mod sink;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod text;
 mod writer;
 

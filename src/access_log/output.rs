@@ -129,7 +129,7 @@ impl LogFile {
         // A device or a pipe is nothing that can be set aside.
         let rotation = rotation.filter(|_| metadata.is_file());
         let full_at = rotation.map_or(u64::MAX, |rotation| rotation.bytes);
-        let appender = Appender { file, torn: false };
+        let appender = Appender::new(file);
         Ok(LogFile { path, appender, size: metadata.len(), rotation, full_at, trouble: false })
     }
 
@@ -245,10 +245,13 @@ pub(super) struct Appender {
 }
 
 impl Appender {
+    pub(super) fn new(file: File) -> Self {
+        Appender { file, torn: false }
+    }
+
     /// A descriptor of our own: the standard library's would cut blocks into lines.
     fn stdout() -> io::Result<Self> {
-        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        Ok(Appender { file, torn: false })
+        io::stdout().as_fd().try_clone_to_owned().map(File::from).map(Appender::new)
     }
 
     /// Also gives back how many bytes are out.

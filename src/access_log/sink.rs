@@ -1,6 +1,6 @@
 //! A shard's end of the access log: entries become records in a batch, full batches go to the writer.
 //!
-//!     record --copy--> batch --full, or flush--> queue --> writer
+//!     record --copy--> batch --full, or tick--> queue --> writer
 //!                        ^--------- emptied ------------------'
 //!
 //! A shard never waits: where no batch is free, as the writer has them all, the entry is dropped and counted.
@@ -17,6 +17,9 @@ pub(super) const BATCH_BYTES: usize = 64 << 10;
 
 /// Most batches of a sink. Ours: 2 MiB, some 8,000 requests, are a tenth of a second of a busy shard.
 pub(super) const BATCHES_MAX: usize = 32;
+
+/// A writer that has so many batches of ours does not keep up just now. Ours: the one that it reads, and one that waits.
+const UNDER_WAY_WHEN_SLOW: usize = 2;
 
 /// Records on their way from a shard to the writer.
 pub(super) struct Batch {
@@ -53,8 +56,10 @@ pub struct Sink {
     messages: Option<SyncSender<Message>>,
     home: SyncSender<Vec<u8>>,
     emptied: Receiver<Vec<u8>>,
-    /// How many batches were made.
+    /// How many batches were made: those with the writer, the spare ones and `batch`.
     made: usize,
+    under_way: usize,
+    spare: Vec<Vec<u8>>,
     /// The one that is being filled.
     batch: Option<Vec<u8>>,
     /// Records in it.
@@ -72,6 +77,8 @@ impl Sink {
             home,
             emptied,
             made: 0,
+            under_way: 0,
+            spare: Vec::with_capacity(BATCHES_MAX),
             batch: None,
             pending: 0,
             counts: SinkCounts::default(),
@@ -112,7 +119,16 @@ impl Sink {
         }
     }
 
-    /// Hands over what is pending. The shard calls it each `FLUSH_INTERVAL`, so that a quiet listener's lines come too.
+    /// The shard calls it each `FLUSH_INTERVAL`, so that the lines of a quiet listener come too. While the writer still has
+    /// batches of ours it gets full ones only: small ones would use up their number, and a short stall would cost lines.
+    pub fn tick(&mut self) {
+        self.gather_emptied();
+        if self.under_way < UNDER_WAY_WHEN_SLOW {
+            self.flush();
+        }
+    }
+
+    /// Hands over what is pending.
     pub fn flush(&mut self) {
         if self.pending == 0 {
             return;
@@ -124,14 +140,16 @@ impl Sink {
             Some(messages) => messages.try_send(Message::Batch(batch)),
             None => Err(TrySendError::Disconnected(Message::Batch(batch))),
         };
-        // The queue has room for the batches of all sinks, so this is that the writer is gone.
-        if let Err(
-            TrySendError::Full(Message::Batch(mut batch)) | TrySendError::Disconnected(Message::Batch(mut batch)),
-        ) = sent
-        {
-            self.counts.dropped += records;
-            batch.bytes.clear();
-            self.batch = Some(batch.bytes);
+        match sent {
+            Ok(()) => self.under_way += 1,
+            // The queue has room for the batches of all sinks, so this is that the writer is gone.
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                self.counts.dropped += records;
+                if let Message::Batch(mut batch) = message {
+                    batch.bytes.clear();
+                    self.spare.push(batch.bytes);
+                }
+            }
         }
     }
 
@@ -148,8 +166,9 @@ impl Sink {
     }
 
     fn take_batch(&mut self) -> Option<Vec<u8>> {
-        if let Ok(emptied) = self.emptied.try_recv() {
-            return Some(emptied);
+        self.gather_emptied();
+        if let Some(spare) = self.spare.pop() {
+            return Some(spare);
         }
         if self.made == BATCHES_MAX {
             return None;
@@ -157,5 +176,12 @@ impl Sink {
         self.made += 1;
         // The record that fills it goes beyond; of memory that is not written to, nothing is used.
         Some(Vec::with_capacity(BATCH_BYTES + RECORD_BYTES_MAX))
+    }
+
+    fn gather_emptied(&mut self) {
+        while let Ok(emptied) = self.emptied.try_recv() {
+            self.under_way -= 1;
+            self.spare.push(emptied);
+        }
     }
 }

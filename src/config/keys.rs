@@ -10,17 +10,39 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 9] =
-    [FILE, BALANCER, SHARDS, ADMIN, LISTENER, DEFAULT_ACTION, TARGET_GROUP, HEALTH_CHECK, TARGET];
+pub const SECTIONS: [Section; 22] = [
+    FILE,
+    BALANCER,
+    SHARDS,
+    ADMIN,
+    ACCESS_LOG,
+    LISTENER,
+    ERROR_PAGE,
+    RULE,
+    PATH,
+    HEADER,
+    QUERY,
+    ACTION,
+    FORWARD,
+    REWRITE,
+    REPLACE,
+    REDIRECT,
+    FIXED_RESPONSE,
+    TARGET_GROUP,
+    STICKINESS,
+    KEEP_ALIVE,
+    HEALTH_CHECK,
+    TARGET,
+];
 
 /// The top of the file.
 pub const FILE: Section =
-    Section { title: "The file", keys: &["balancer", "shards", "admin", "listener", "target_group"] };
+    Section { title: "The file", keys: &["balancer", "shards", "admin", "access_log", "listener", "target_group"] };
 
 /// `[balancer]`.
 pub const BALANCER: Section = Section {
     title: "`[balancer]`",
-    keys: &["name", "region", "network", "zone", "scheme", "allow_public_targets", "port_policy"],
+    keys: &["name", "region", "network", "zone", "scheme", "allow_public_targets", "port_policy", "secret_file"],
 };
 
 /// `[shards]`.
@@ -29,26 +51,147 @@ pub const SHARDS: Section = Section { title: "`[shards]`", keys: &["cores"] };
 /// `[admin]`.
 pub const ADMIN: Section = Section { title: "`[admin]`", keys: &["listen", "token_file"] };
 
+/// `[access_log]`.
+pub const ACCESS_LOG: Section =
+    Section { title: "`[access_log]`", keys: &["path", "format", "rotate_size", "rotate_keep"] };
+
 /// `[[listener]]`.
 pub const LISTENER: Section = Section {
     title: "`[[listener]]`",
-    keys: &["name", "protocol", "address", "scheme", "idle_timeout", "default_action"],
+    keys: &[
+        "name",
+        "protocol",
+        "address",
+        "scheme",
+        "idle_timeout",
+        "header_timeout",
+        "body_timeout",
+        "send_timeout",
+        "request_body_max",
+        "hygiene",
+        "x_forwarded_for",
+        "trace_id",
+        "server_header",
+        "error_page",
+        "rule",
+        "default_action",
+    ],
 };
 
-/// `default_action` of a listener.
-pub const DEFAULT_ACTION: Section = Section { title: "`default_action`", keys: &["forward"] };
+/// Those of `LISTENER` that a tcp listener does not have.
+pub(super) const LISTENER_HTTP_ONLY: &[&str] = &[
+    "header_timeout",
+    "body_timeout",
+    "send_timeout",
+    "request_body_max",
+    "hygiene",
+    "x_forwarded_for",
+    "trace_id",
+    "server_header",
+    "error_page",
+    "rule",
+];
+
+/// `[[listener.error_page]]`.
+pub const ERROR_PAGE: Section =
+    Section { title: "`[[listener.error_page]]`", keys: &["status", "file", "content_type"] };
+
+/// `[[listener.rule]]`.
+pub const RULE: Section = Section {
+    title: "`[[listener.rule]]`",
+    keys: &["priority", "host", "path", "method", "header", "query", "source_ip", "action"],
+};
+
+/// A table in `path` of a rule.
+pub const PATH: Section = Section { title: "`path`", keys: &["prefix", "regex"] };
+
+/// `[[listener.rule.header]]`.
+pub const HEADER: Section = Section { title: "`[[listener.rule.header]]`", keys: &["name", "values"] };
+
+/// `[[listener.rule.query]]`.
+pub const QUERY: Section = Section { title: "`[[listener.rule.query]]`", keys: &["key", "value"] };
+
+/// `action` of a rule and `default_action` of a listener.
+pub const ACTION: Section = Section {
+    title: "`action` and `default_action`",
+    keys: &["forward", "group_stickiness", "rewrite", "redirect", "fixed_response"],
+};
+
+/// Those of `ACTION` that say what to do: one of them is there.
+pub(super) const ACTION_VERBS: &[&str] = &["forward", "redirect", "fixed_response"];
+
+/// Those of `ACTION` that go with a forward, and which a tcp listener does not have.
+pub(super) const ACTION_OF_FORWARD: &[&str] = &["group_stickiness", "rewrite"];
+
+/// A table in `forward` of an action.
+pub const FORWARD: Section = Section { title: "`forward`", keys: &["group", "weight"] };
+
+/// `rewrite` of an action.
+pub const REWRITE: Section = Section { title: "`rewrite`", keys: &["host", "path"] };
+
+/// `host` and `path` of `rewrite`.
+pub const REPLACE: Section = Section { title: "`rewrite.host` and `rewrite.path`", keys: &["regex", "with"] };
+
+/// `redirect` of an action.
+pub const REDIRECT: Section =
+    Section { title: "`redirect`", keys: &["status", "protocol", "host", "port", "path", "query"] };
+
+/// `fixed_response` of an action.
+pub const FIXED_RESPONSE: Section = Section { title: "`fixed_response`", keys: &["status", "content_type", "body"] };
 
 /// `[[target_group]]`.
 pub const TARGET_GROUP: Section = Section {
     title: "`[[target_group]]`",
-    keys: &["name", "protocol", "algorithm", "health_check", "fail_open", "connect_timeout", "retries", "target"],
+    keys: &[
+        "name",
+        "protocol",
+        "http_version",
+        "algorithm",
+        "stickiness",
+        "health_check",
+        "fail_open",
+        "connect_timeout",
+        "response_timeout",
+        "retries",
+        "deregistration_delay",
+        "location_repair",
+        "keep_alive",
+        "target",
+    ],
 };
+
+/// Those of `TARGET_GROUP` that a tcp group does not have.
+pub(super) const TARGET_GROUP_HTTP_ONLY: &[&str] =
+    &["http_version", "stickiness", "response_timeout", "deregistration_delay", "location_repair", "keep_alive"];
+
+/// `stickiness` of a target group.
+pub const STICKINESS: Section =
+    Section { title: "`stickiness`", keys: &["type", "duration", "cookie", "app_cookie", "secure", "same_site"] };
+
+/// `keep_alive` of a target group.
+pub const KEEP_ALIVE: Section = Section { title: "`keep_alive`", keys: &["idle_max", "idle_timeout", "lifetime"] };
 
 /// `health_check` of a target group.
 pub const HEALTH_CHECK: Section = Section {
     title: "`health_check`",
-    keys: &["protocol", "port", "interval", "timeout", "healthy", "unhealthy", "source"],
+    keys: &[
+        "protocol",
+        "port",
+        "path",
+        "host",
+        "method",
+        "version",
+        "matcher",
+        "interval",
+        "timeout",
+        "healthy",
+        "unhealthy",
+        "source",
+    ],
 };
+
+/// Those of `HEALTH_CHECK` that a tcp check does not have.
+pub(super) const HEALTH_CHECK_HTTP_ONLY: &[&str] = &["path", "host", "method", "version", "matcher"];
 
 /// `[[target_group.target]]`.
 pub const TARGET: Section = Section {
@@ -59,28 +202,15 @@ pub const TARGET: Section = Section {
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
 /// whoever writes one has not mistyped it.
 pub(super) const LATER: &[&str] = &[
-    "access_log",
     "certificates",
     "client_ip",
     "cross_network",
     "cross_region",
     "cross_zone",
-    "deregistration_delay",
     "handshake_timeout",
-    "header_timeout",
-    "body_timeout",
-    "http_version",
     "managed",
-    "matcher",
-    "method",
-    "path",
-    "response_timeout",
-    "rule",
-    "secret_file",
     "security_group",
-    "send_timeout",
     "slow_start",
     "snat_addresses",
     "state_dir",
-    "stickiness",
 ];

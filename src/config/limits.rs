@@ -90,8 +90,7 @@ pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
 pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle
-/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx 60 s,
-/// HAProxy's `pool-purge-delay` 5 s.)
+/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx: 60 s.)
 pub const KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
 
 /// How old a connection to a target may get. Ours: to a day.
@@ -99,6 +98,77 @@ pub const KEEP_ALIVE_LIFETIME: RangeInclusive<Duration> = Duration::from_secs(1)
 
 /// Lifetime by default. nginx's `keepalive_time`.
 pub const KEEP_ALIVE_LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
+
+/// Longest request body that `request_body_max` can name. Ours; CLB's `client_max_body_size` ends at 10 GiB.
+pub const REQUEST_BODY_BYTES: RangeInclusive<u64> = 1..=1 << 40;
+
+/// Statuses that the balancer answers with by itself (requirement P6), for which there can be an `error_page`. ALB; 431 is ours.
+pub const OWN_STATUSES: [u16; 15] = [400, 403, 405, 408, 413, 414, 431, 463, 464, 500, 501, 502, 503, 504, 505];
+
+/// Largest error page. Ours: each shard has it in memory, for each listener that names it.
+pub const ERROR_PAGE_BYTES_MAX: usize = 64 << 10;
+
+/// Content type of an error page by default.
+pub const ERROR_PAGE_CONTENT_TYPE_DEFAULT: &str = "text/html";
+
+/// Longest value of `Server`, content type, host of a check. Ours: each is sent again and again.
+pub const FIELD_VALUE_BYTES_MAX: usize = 256;
+
+/// A rule's priority. ALB.
+pub const RULE_PRIORITY: RangeInclusive<u16> = 1..=50_000;
+
+/// Longest host, path, value or part of a redirect in a rule. ALB.
+pub const PATTERN_BYTES_MAX: usize = 128;
+
+/// Longest regular expression and replacement in a rule. ALB.
+pub const REGEX_BYTES_MAX: usize = 1024;
+
+/// Longest method or header name of a condition. ALB.
+pub const HEADER_NAME_BYTES_MAX: usize = 40;
+
+/// A group's weight in a forward to several. ALB.
+pub const GROUP_WEIGHT: RangeInclusive<u16> = 0..=999;
+
+/// A group's weight by default. ALB.
+pub const GROUP_WEIGHT_DEFAULT: u16 = 1;
+
+/// Statuses of a redirect (requirement R3). RFC 9110, 15.4.
+pub const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+
+/// Content types of a fixed response; the first is the default. ALB.
+pub const FIXED_RESPONSE_CONTENT_TYPES: [&str; 5] =
+    ["text/plain", "text/css", "text/html", "application/javascript", "application/json"];
+
+/// Longest body of a fixed response. ALB.
+pub const FIXED_RESPONSE_BYTES_MAX: usize = 1024;
+
+/// How long a session lasts. ALB: 1 s to 7 days.
+pub const STICKINESS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+
+/// A session's duration by default. ALB: a day.
+pub const STICKINESS_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+/// What a sticky group's cookie is called by default: this and the group's name, so that two groups on one host do not
+/// overwrite each other's.
+pub const COOKIE_PREFIX_DEFAULT: &str = "WEIR-";
+
+/// Largest `secret_file`. Ours: some secrets of a line each, and comments.
+pub const SECRET_FILE_BYTES_MAX: usize = 16 << 10;
+
+/// Longest path of an HTTP check. ALB.
+pub const CHECK_PATH_BYTES_MAX: usize = 1024;
+
+/// Statuses that a matcher can name. RFC 9110, 15.
+pub const CHECK_STATUS: RangeInclusive<u16> = 100..=599;
+
+/// Size at which the access log's file is set aside. Ours.
+pub const LOG_ROTATE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+
+/// Files of the access log that are kept besides the one written to. Ours.
+pub const LOG_ROTATE_KEEP: RangeInclusive<u16> = 1..=1000;
+
+/// Files kept by default. Ours.
+pub const LOG_ROTATE_KEEP_DEFAULT: u16 = 10;
 
 /// Path of an HTTP check by default. CLB and ALB.
 pub const CHECK_PATH_DEFAULT: &str = "/";

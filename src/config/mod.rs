@@ -5,11 +5,13 @@
 //!
 //! Each step goes on after a mistake, so the operator sees all of them at once. One exception: a text that is not TOML is
 //! not looked at further, because what is left of it would be reported as missing.
-//! Pure apart from `load`: text in, a snapshot or errors out.
+//! Pure apart from `load`: text in, a snapshot or errors out. `load` also reads the files that the text names, so that nothing
+//! else has to.
 //! Always: a snapshot comes out only where nothing was reported, so what it says holds without further checks.
 #![forbid(unsafe_code)]
 
 mod error;
+mod files;
 pub mod keys;
 pub mod limits;
 mod private;
@@ -20,8 +22,6 @@ mod snapshot;
 mod tests;
 mod values;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -35,6 +35,7 @@ pub use snapshot::{
 };
 
 use error::{Report, Wrong};
+use files::Files;
 
 /// What the config is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,25 +52,32 @@ pub enum Mode {
 /// Everything that is wrong with the file, or why it cannot be read.
 pub fn load(path: &Path) -> Result<Snapshot, Errors> {
     let name = path.display().to_string();
-    let bytes = match read_bounded(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return Err(Errors::of_file(name, unreadable(&error))),
+    let bytes = match files::read_from_disk(path, limits::FILE_BYTES_MAX + 1) {
+        Ok(content) => content.bytes,
+        Err(error) => return Err(Errors::of_file(name, files::unreadable(&error))),
     };
     if bytes.len() > limits::FILE_BYTES_MAX {
         let what = format!("the file is larger than {} MiB", limits::FILE_BYTES_MAX >> 20);
         return Err(Errors::of_file(name, Wrong::new(what, "check that this is the config file")));
     }
     match str::from_utf8(&bytes) {
-        Ok(text) => parse(&name, text, Mode::Run),
+        Ok(text) => {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            parse_with(&name, text, Mode::Run, &Files { folder, read: &files::read_from_disk })
+        }
         Err(error) => Err(not_utf8(&name, &bytes, error.valid_up_to())),
     }
 }
 
-/// Makes the snapshot of revision 1 of a config text; `file_name` is what errors call it.
+/// Makes the snapshot of revision 1 of a config text that names no file to read; `file_name` is what errors call it.
 ///
 /// # Errors
 /// Everything that is wrong with the text, sorted by line.
 pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors> {
+    parse_with(file_name, text, mode, &Files { folder: Path::new(""), read: &files::read_nothing })
+}
+
+fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>) -> Result<Snapshot, Errors> {
     let report = Report::new(file_name, text);
     let root = match DeTable::parse(text) {
         Ok(root) => root,
@@ -80,7 +88,7 @@ pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors
             return Err(report.into_errors());
         }
     };
-    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, &report);
+    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, files, &report);
     if report.is_empty() { Ok(snapshot) } else { Err(report.into_errors()) }
 }
 
@@ -88,23 +96,6 @@ pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors
 /// is something else altogether would take gigabytes.
 fn syntax_errors(text: &str, first: toml::de::Error) -> Vec<toml::de::Error> {
     if text.len() > limits::SYNTAX_ERRORS_BYTES_MAX { vec![first] } else { DeTable::parse_recoverable(text).1 }
-}
-
-/// One byte more than allowed is read, so that the caller can tell a file that is too large.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limits::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn unreadable(error: &io::Error) -> Wrong {
-    let mend = match error.kind() {
-        io::ErrorKind::NotFound => "check the path",
-        io::ErrorKind::PermissionDenied => "let the account that runs weir read it",
-        io::ErrorKind::IsADirectory => "name the file inside it",
-        _ => "check the file and the disk it is on",
-    };
-    Wrong::new(format!("cannot be read: {error}"), mend)
 }
 
 fn not_utf8(name: &str, bytes: &[u8], valid_bytes: usize) -> Errors {

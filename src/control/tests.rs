@@ -1,10 +1,16 @@
 //! Control beside shards that the test plays itself: it reads their mailboxes, or does not. The clock is tokio's, paused, so
-//! seconds of waiting take none. One test runs a real shard.
+//! seconds of waiting take none. Some tests run a real shard.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use super::host;
@@ -13,7 +19,7 @@ use super::run::{self, NotApplied};
 use super::shards::{self, Handle, Life};
 use super::state::{Control, Given, Origin, Phase};
 use crate::access_log::SinkCounts;
-use crate::config::{Mode, Snapshot, parse};
+use crate::config::{AccessLog, LogFormat, LogTo, Mode, Snapshot, parse};
 use crate::ring::{Bell, RingCounts};
 use crate::shard::{Apply, Mailbox, Order, ShardReport};
 
@@ -204,6 +210,109 @@ async fn a_group_that_no_listener_uses_does_not_fail_open() {
     assert_eq!(reports[0].groups[0].targets.len(), 2);
     assert!(!reports[0].groups[0].failing_open, "nobody sends to it, so it fails no way");
     shards::end(&control.shards);
+}
+
+#[tokio::test]
+async fn r_m3_a_relayed_connection_is_a_line_of_the_access_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    let to = LogTo::File { path: path.clone(), rotate_bytes: None, rotate_keep: 0 };
+    let access_log = Some(AccessLog { to, format: LogFormat::Json });
+    let (listener, refusing, answering) = (free_address(), free_address(), answering_target());
+    let relaying = |target| Snapshot { access_log: access_log.clone(), ..relay(listener, target) };
+    let control = started(host::allowed_cores()[0]).await;
+
+    assert!(run::apply(&control, relaying(answering), Origin::Start).await.is_ok());
+    assert_eq!(ask(listener).await, b"answer");
+    let line = line(&path, 0).await;
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    assert_eq!([text("type"), text("listener"), text("target_group")], ["tcp", "web", "app"]);
+    assert_eq!([text("target"), text("reason")], [answering.to_string(), String::new()]);
+    assert_eq!((&line["received_bytes"], &line["sent_bytes"], &line["connection"]), (&4.into(), &6.into(), &1.into()));
+    let us = |key: &str| line[key].as_u64().unwrap();
+    assert!(us("queue_us") + us("connect_us") <= us("first_byte_us") && us("first_byte_us") <= us("total_us"));
+
+    assert!(run::apply(&control, relaying(refusing), Origin::Reload).await.is_ok());
+    assert_eq!(ask(listener).await, b"");
+    let line = self::line(&path, 1).await;
+    assert_eq!((&line["reason"], &line["tried"]), (&"connect_failed".into(), &vec![refusing.to_string()].into()));
+
+    let off = Snapshot { access_log: None, ..relay(listener, answering) };
+    assert!(run::apply(&control, off, Origin::Reload).await.is_ok());
+    assert_eq!(ask(listener).await, b"answer");
+    assert!(run::apply(&control, relaying(answering), Origin::Reload).await.is_ok());
+    assert_eq!(ask(listener).await, b"answer");
+    // A stop writes what is still with the shard.
+    assert_eq!(shards::drain(&control.shards, SECOND).await, 0);
+    shards::end(&control.shards);
+    control.given.access_log.stop(10 * SECOND);
+    let lines = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(lines.lines().count(), 3, "none while it was off:\n{lines}");
+    assert!(lines.lines().last().unwrap().contains("\"connection\":4,"), "{lines}");
+}
+
+#[tokio::test]
+async fn r_m3_an_access_log_that_cannot_be_opened_changes_nothing() {
+    let (shard, orders) = played(0);
+    let control = control(vec![shard]);
+    let to = LogTo::File { path: "/nonexistent/access.log".into(), rotate_bytes: None, rotate_keep: 0 };
+    let access_log = Some(AccessLog { to, format: LogFormat::Alb });
+    let applied = run::apply(&control, Snapshot { access_log, ..groups(1) }, Origin::Reload).await;
+    assert!(matches!(applied, Err(NotApplied::AccessLog(_))));
+    assert!(orders.try_recv().is_err(), "no shard hears of it");
+    assert_eq!(control.state().snapshot.revision, 0);
+}
+
+/// Nobody listens there: somebody did, so it was free.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A target that reads all that comes, then answers.
+fn answering_target() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            // A health check resets its connection.
+            if client.read_to_end(&mut Vec::new()).is_ok() {
+                let _ = client.write_all(b"answer");
+            }
+        }
+    });
+    address
+}
+
+fn relay(listener: SocketAddr, target: SocketAddr) -> Snapshot {
+    let (ip, port) = (target.ip(), target.port());
+    let text = format!(
+        "[[listener]]\nname='web'\nprotocol='tcp'\naddress='{listener}'\ndefault_action={{forward='app'}}\n\
+         [[target_group]]\nname='app'\nprotocol='tcp'\nretries=0\ntarget=[{{address='{ip}',port={port}}}]\n"
+    );
+    parse("t", &text, Mode::Demo).unwrap()
+}
+
+/// What the other end says, if it says anything.
+async fn ask(address: SocketAddr) -> Vec<u8> {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let mut answer = Vec::new();
+    if connection.write_all(b"ping").await.is_ok() && connection.shutdown().await.is_ok() {
+        let _ = connection.read_to_end(&mut answer).await;
+    }
+    answer
+}
+
+/// A line of the log, once it is there.
+async fn line(path: &Path, index: usize) -> Value {
+    for _ in 0..1_000 {
+        let text = std::fs::read_to_string(path).unwrap();
+        if let Some(line) = text.split_inclusive('\n').nth(index).filter(|line| line.ends_with('\n')) {
+            return serde_json::from_str(line).unwrap();
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("line {index} does not come");
 }
 
 #[tokio::test(start_paused = true)]

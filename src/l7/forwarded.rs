@@ -86,29 +86,38 @@ pub fn dropped(mode: Forwarded, trace: Option<Trace>) -> &'static [&'static str]
 pub fn write<'v>(
     mode: Forwarded,
     client: &Client,
-    received: impl Iterator<Item = &'v [u8]> + Clone,
+    received: impl Iterator<Item = &'v [u8]>,
     out: &mut Vec<u8>,
 ) -> Result<(), TooManyAddresses> {
-    if received.clone().flat_map(addresses).nth(ADDRESSES_MAX).is_some() {
-        return Err(TooManyAddresses);
-    }
-    if mode == Forwarded::Append {
-        out.extend_from_slice(b"X-Forwarded-For: ");
-        for value in received.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()) {
-            out.extend_from_slice(value);
-            out.extend_from_slice(b", ");
+    let start = out.len();
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    let mut address_count = 0;
+    for value in received.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty()) {
+        address_count += addresses(value).count();
+        if address_count > ADDRESSES_MAX {
+            out.truncate(start);
+            return Err(TooManyAddresses);
         }
-        out.extend_from_slice(client.address());
-        out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
-        out.extend_from_slice(client.scheme.as_str().as_bytes());
-        out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
-        out.extend_from_slice(itoa::Buffer::new().format(client.port).as_bytes());
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    match mode {
+        Forwarded::Append => write_how_it_came_in(client, out),
+        Forwarded::Preserve | Forwarded::Remove => out.truncate(start),
     }
     out.extend_from_slice(b"X-Real-IP: ");
     out.extend_from_slice(client.address());
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+fn write_how_it_came_in(client: &Client, out: &mut Vec<u8>) {
+    out.extend_from_slice(client.address());
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
+    out.extend_from_slice(client.scheme.as_str().as_bytes());
+    out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
+    out.extend_from_slice(itoa::Buffer::new().format(client.port).as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends `X-Amzn-Trace-Id` and says where in `out` its value is, for the log. `received` is the value that came.

@@ -8,8 +8,8 @@
 //!
 //! A target that redirects to itself (`/movie` to `/movie/`) names the port that it listens on, which its clients cannot reach.
 //! Host and port are written as the request's `Host` has them: RFC 9110 7.2 has the client put its port there unless it is
-//! the scheme's own. The listener's port would be wrong behind a host that maps 443 to 8443. A request without `Host` (HTTP/1.0) gets a relative
-//! reference, which needs neither.
+//! the scheme's own. The listener's port would be wrong behind a host that maps 443 to 8443. A request without `Host` (HTTP/1.0)
+//! gets a relative reference, which needs neither.
 //!
 //! Always: any bytes may come. What is not plainly such a URL is untouched, and what follows the authority never changes.
 #![forbid(unsafe_code)]

@@ -34,6 +34,11 @@ impl Outgoing {
         self.then = Some(buf);
     }
 
+    /// Whether `pass` may be called now.
+    pub(super) fn can_pass(&self) -> bool {
+        self.then.is_none()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.held.is_none() && self.then.is_none() && self.at == self.bytes.len()
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use quanta::Instant;
 
 use super::framing::Finding;
-use super::router::Transform;
 use super::why::Why;
 use super::world::Terms;
 
@@ -46,12 +45,14 @@ pub struct Record {
     pub rule: Option<u16>,
     /// What was done with it.
     pub action: Taken,
-    /// How its rule's rewrite went; `None` when the rule has none.
-    pub transform: Option<Transform>,
     /// Index of the group that it was forwarded to, in the terms' snapshot.
     pub group: Option<usize>,
     /// The targets that it was sent to; the last one answered.
     pub targets: Vec<SocketAddr>,
+    /// Targets that did not accept a connection for it, in order.
+    pub missed: Vec<SocketAddr>,
+    /// How its rewrite went, in ALB's word; empty without one.
+    pub transform_status: &'static str,
     /// It became something else than HTTP (requirement P3).
     pub upgraded: bool,
 }
@@ -88,9 +89,10 @@ impl Record {
             finding: Finding::default(),
             rule: None,
             action: Taken::Nothing,
-            transform: None,
             group: None,
             targets: Vec::new(),
+            missed: Vec::new(),
+            transform_status: "",
             upgraded: false,
         }
     }
@@ -99,6 +101,8 @@ impl Record {
     pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         let mut targets = std::mem::take(&mut self.targets);
         targets.clear();
-        *self = Record { number, started_unix: unix, targets, ..Record::new(now) };
+        let mut missed = std::mem::take(&mut self.missed);
+        missed.clear();
+        *self = Record { number, started_unix: unix, targets, missed, ..Record::new(now) };
     }
 }

@@ -17,6 +17,7 @@ use quanta::Instant;
 use super::close::CloseReason;
 use super::connect;
 use super::group::{Pick, TargetState};
+use super::http_log;
 use super::listening::Serving;
 use super::microseconds;
 use super::run::Shard;
@@ -54,7 +55,12 @@ impl Port {
 }
 
 /// Serves a client to its end.
-pub(super) async fn serve(shard: &Rc<Shard>, connection: &Rc<Connection>, client: &TcpStream, local: SocketAddr) -> CloseReason {
+pub(super) async fn serve(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    client: &TcpStream,
+    local: SocketAddr,
+) -> CloseReason {
     let port = Port::new(Rc::clone(shard), Rc::clone(connection), local);
     match l7::serve(&port, client).await {
         l7::Closed::Completed => CloseReason::Completed,
@@ -192,6 +198,10 @@ impl World for Port {
         Err(why)
     }
 
+    fn missed(&self, attempts: &Attempts, missed: &mut Vec<SocketAddr>) {
+        missed.extend(attempts.tried.iter().map(|target| target.address));
+    }
+
     fn poll_ordered(&self, context: &mut Context<'_>) -> Poll<Ordered> {
         if let Poll::Ready(reason) = self.connection.poll_ordered_to_end(context) {
             let why = if reason == CloseReason::TargetUnbound { Why::Deregistered } else { Why::Drained };
@@ -206,6 +216,7 @@ impl World for Port {
 
     fn finished(&self, exchange: &Exchange) {
         self.connection.listener.answered(&exchange.record);
+        http_log::record(&self.shard, &self.connection, self.ends(), exchange);
     }
 }
 
@@ -219,18 +230,9 @@ impl Port {
         used: Use,
     ) -> Leased {
         self.connection.target.replace(Some(Rc::clone(target)));
-        let busy = Busy {
-            shard: Rc::clone(&self.shard),
-            connection: Rc::clone(&self.connection),
-            target: Rc::clone(target),
-        };
-        Leased {
-            stream,
-            made_at,
-            keep_alive,
-            used,
-            busy,
-        }
+        let busy =
+            Busy { shard: Rc::clone(&self.shard), connection: Rc::clone(&self.connection), target: Rc::clone(target) };
+        Leased { stream, made_at, keep_alive, used, busy }
     }
 }
 

@@ -128,7 +128,7 @@ async fn run(
 async fn flush_access_log(shard: Rc<Shard>) {
     loop {
         shard.ring.sleep(access_log::FLUSH_INTERVAL).await;
-        shard.access_log.borrow_mut().flush();
+        shard.access_log.borrow_mut().tick();
     }
 }
 

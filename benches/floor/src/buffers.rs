@@ -48,6 +48,8 @@ struct Lease {
 }
 
 pub struct Buffers {
+    /// Bytes ahead of those that are received into a buffer, for what a head grows by.
+    headroom: u32,
     /// `BUFFERS` of `BUFFER_BYTES` each, mapped for ever.
     memory: *mut u8,
     /// `BUFFERS` entries shared with the kernel, mapped for ever.
@@ -58,14 +60,15 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Maps the memory, registers the ring and fills it.
-    pub fn register(submitter: &Submitter<'_>) -> io::Result<Self> {
+    /// Maps the memory, registers the ring and fills it. The kernel receives behind `headroom` bytes of each buffer.
+    pub fn register(submitter: &Submitter<'_>, headroom: u32) -> io::Result<Self> {
+        assert!(headroom < BUFFER_BYTES);
         let ring: *mut BufRingEntry = map(usize::from(BUFFERS) * size_of::<BufRingEntry>())?.cast();
         let memory = map(usize::from(BUFFERS) * BUFFER_BYTES as usize)?;
         // SAFETY: `ring` is a page-aligned mapping of `BUFFERS` entries that is never unmapped, so it outlives the io_uring.
         unsafe { submitter.register_buf_ring_with_flags(ring as u64, BUFFERS, BUFFER_GROUP, 0)? };
         let leases = vec![Lease { next: NONE, start: 0, end: 0 }; usize::from(BUFFERS)];
-        let mut buffers = Self { memory, ring, tail: 0, available: 0, leases };
+        let mut buffers = Self { headroom, memory, ring, tail: 0, available: 0, leases };
         for buffer in 0..BUFFERS {
             buffers.give_back(buffer);
         }
@@ -84,10 +87,29 @@ impl Buffers {
         self.available
     }
 
-    /// Appends a filled buffer; true when it is the only one, so that its send is to be started.
+    /// Where what is received into a buffer begins.
     #[inline]
-    pub fn enqueue(&mut self, queue: &mut Queue, buffer: u16, bytes: u32) -> bool {
-        self.leases[usize::from(buffer)] = Lease { next: NONE, start: 0, end: bytes };
+    pub fn headroom(&self) -> u32 {
+        self.headroom
+    }
+
+    /// The headroom of a buffer that was taken, and the bytes received behind it.
+    #[inline]
+    pub fn filled(&mut self, buffer: u16, bytes: u32) -> &mut [u8] {
+        let offset = usize::from(buffer) * BUFFER_BYTES as usize;
+        let length = (self.headroom + bytes).min(BUFFER_BYTES) as usize;
+        assert!(buffer < BUFFERS);
+        // SAFETY: buffer `buffer` lies inside `memory`, whose pages are mapped for ever and were zeroed, and `length` ends with it.
+        // Taken, it is not the kernel's until `give_back`, and no send of it has begun; the borrow of `self` keeps both from
+        // happening meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.add(offset), length) }
+    }
+
+    /// Appends a filled buffer, of which bytes `start` to `end` are to be sent; true when it is the only one, so that its send is
+    /// to be started.
+    #[inline]
+    pub fn enqueue(&mut self, queue: &mut Queue, buffer: u16, start: u32, end: u32) -> bool {
+        self.leases[usize::from(buffer)] = Lease { next: NONE, start, end };
         let idle = queue.is_empty();
         if idle {
             queue.first = buffer;
@@ -113,8 +135,8 @@ impl Buffers {
         // SAFETY: the index is cut to `BUFFERS` entries, all of them mapped. The kernel reads an entry only up to the tail it
         // was shown, and at most `BUFFERS` buffers exist, so this entry is one it has already taken from.
         let entry = unsafe { &mut *self.ring.add(usize::from(self.tail & (BUFFERS - 1))) };
-        entry.set_addr(self.memory as u64 + u64::from(buffer) * u64::from(BUFFER_BYTES));
-        entry.set_len(BUFFER_BYTES);
+        entry.set_addr(self.memory as u64 + u64::from(buffer) * u64::from(BUFFER_BYTES) + u64::from(self.headroom));
+        entry.set_len(BUFFER_BYTES - self.headroom);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
         self.available += 1;

@@ -2,9 +2,13 @@
 //!
 //! Every peer is one thread (or one worker) on core 0, in the configuration its own documents recommend for this work: no
 //! logs, room for many connections, `TCP_NODELAY` on. One file a peer holds that configuration.
+//!
+//! In HTTP every peer speaks HTTP/1.1 to the target on connections that it keeps, and tells it who the client is: `X-Forwarded-For`
+//! and `-Proto`; all but h2o, which needs a script for it, also `X-Forwarded-Port` and `X-Real-IP`.
 
 mod envoy;
 mod floor;
+mod h2o;
 mod haproxy;
 mod nginx;
 mod weir;
@@ -17,8 +21,9 @@ use rustix::process::Signal;
 use serde::Serialize;
 
 use crate::ending::Result;
+use crate::load::rules;
 use crate::proc;
-use crate::process::{Process, find_program, free_ports, version};
+use crate::process::{ANYTHING, Process, find_program, free_ports, version};
 
 /// Who may take part, in the order of the tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, clap::ValueEnum)]
@@ -99,6 +104,19 @@ impl Kind {
     }
 }
 
+/// What a balancer is set up to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Relay TCP.
+    Relay,
+    /// Pass on HTTP, all of it to the one target.
+    Http,
+    /// The same by the rules of `load::rules`, and 404 for the rest.
+    HttpRules,
+    /// The same as `Http`, and write an access log to a file, in its usual format and as it usually is buffered.
+    HttpLogged,
+}
+
 /// What all peers of a run have in common.
 pub struct Ground {
     /// Configs and logs.
@@ -120,22 +138,31 @@ impl Contender {
         Some(Self { kind, version: kind.version(&program), program })
     }
 
-    /// As a relay of TCP, when it answers.
-    pub fn start(&self, ground: &Ground) -> Result<Peer> {
+    /// When it answers.
+    pub fn start(&self, ground: &Ground, duty: Duty) -> Result<Peer> {
         let [port, admin_port] = free_ports()?;
         let config = ground.dir.join(self.kind.config_file());
-        let place = Place { dir: ground.dir.clone(), config, port, admin_port, target_port: ground.target_port };
+        let place = Place { dir: ground.dir.clone(), config, port, admin_port, target_port: ground.target_port, duty };
         write(&place.config, place.text(self.kind, WEIGHTS[0])?)?;
+        if self.kind == Kind::Haproxy && duty == Duty::HttpRules {
+            write(haproxy::map_file(&place), haproxy::map())?;
+        }
         let command = match self.kind {
             Kind::Weir => weir::command(&self.program, &place),
             Kind::Floor => floor::command(&self.program, &place),
             Kind::Nginx => nginx::command(&self.program, &place),
             Kind::Haproxy => haproxy::command(&self.program, &place),
             Kind::Envoy => envoy::command(&self.program, &place),
-            Kind::H2o => return Err(NO_TCP_PROXY.into()),
+            Kind::H2o => h2o::command(&self.program, &place),
         };
         let mut process = Process::start(self.kind.name(), command, &ground.dir)?;
-        process.answers(port)?;
+        match duty {
+            Duty::HttpRules => {
+                let (host, path) = rules::first();
+                process.answers(port, (&host, &path))?;
+            }
+            _ => process.answers(port, ANYTHING)?,
+        }
         Ok(Peer { kind: self.kind, port, process, place, reloads: AtomicUsize::new(0) })
     }
 }
@@ -183,6 +210,7 @@ struct Place {
     port: u16,
     admin_port: u16,
     target_port: u16,
+    duty: Duty,
 }
 
 impl Place {
@@ -193,8 +221,13 @@ impl Place {
             Kind::Nginx => Ok(nginx::config(self, weight)),
             Kind::Haproxy => Ok(haproxy::config(self, weight)),
             Kind::Envoy => Ok(envoy::config(self)),
-            Kind::H2o => Err(NO_TCP_PROXY.into()),
+            Kind::H2o => h2o::config(self),
         }
+    }
+
+    /// Where it writes its access log.
+    fn access_log(&self, kind: Kind) -> String {
+        format!("{}/{}-access.log", self.dir.display(), kind.name())
     }
 }
 

@@ -13,17 +13,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::ending::{Result, go_on};
 use crate::load::Load;
 use crate::measured::Measured;
-use crate::peers::{Contender, Ground};
+use crate::peers::{Contender, Duty, Ground};
 use crate::proc::{Moment, rss_bytes};
 
-pub fn turn(contender: &Contender, ground: &Ground, load: &Load, length: Duration) -> Result<Measured> {
-    let peer = contender.start(ground)?;
+pub fn turn(contender: &Contender, ground: &Ground, duty: Duty, load: &Load, length: Duration) -> Result<Measured> {
+    let peer = contender.start(ground, duty)?;
     sleep(SETTLE);
     let rss_start_bytes = rss_bytes(peer.pid())?;
     let mut connections = Vec::new();
     for number in 0..load.connections {
         go_on()?;
-        let opened = open(peer.port, load.answer_bytes);
+        let opened = open(peer.port, load.ask.body_bytes());
         connections.push(opened.map_err(|error| format!("connection {number}: {error}"))?);
     }
     sleep(SETTLE);

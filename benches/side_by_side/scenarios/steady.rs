@@ -16,7 +16,7 @@ pub fn turn(peer: &Peer, generator: &Generator, load: &Load, unit: Unit, length:
     let used = before.until(&Moment::now(peer.pid())?);
     Ok(Measured {
         connections: load.connections,
-        units: unit.count(outcome.requests, load.answer_bytes),
+        units: unit.count(outcome.requests, load.ask.body_bytes()),
         rss_start_bytes,
         rss_bytes: rss_bytes(peer.pid())?,
         load: Some(outcome),

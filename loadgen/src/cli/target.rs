@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::options::{HttpOptions, LoadOptions, TcpOptions, UdpOptions};
 use super::{Error, usage};
-use crate::http::Template;
+use crate::http::{Requests, Template};
 use crate::workload::Workload;
 
 /// What is sent, and to whom.
@@ -52,7 +52,8 @@ pub(super) fn http(options: &HttpOptions, load: &LoadOptions) -> Result<Work, Er
     } else {
         options.urls.join(" ")
     };
-    Ok(Work { workload: Workload::Http(urls.iter().map(request).collect()), target, name })
+    let requests = Requests::new(urls.iter().map(request).collect());
+    Ok(Work { workload: Workload::Http(requests), target, name })
 }
 
 fn template(options: &HttpOptions, load: &LoadOptions) -> Result<Template, Error> {

@@ -6,5 +6,5 @@ mod response;
 
 pub(crate) use message::escaped;
 pub use message::{BadMessage, MessageReader};
-pub use request::{Asked, Request, Template, pick};
+pub use request::{Asked, Request, Requests, Template};
 pub use response::Answered;

@@ -51,19 +51,47 @@ impl Template {
     }
 }
 
-/// One of `requests`, by weight.
-#[must_use]
-pub fn pick(requests: &[Request], dice: &mut fastrand::Rng) -> usize {
-    let total: u64 = requests.iter().map(|request| u64::from(request.weight)).sum();
-    let mut point = dice.u64(..total.max(1));
-    for (index, request) in requests.iter().enumerate() {
-        let weight = u64::from(request.weight);
-        if point < weight {
-            return index;
-        }
-        point -= weight;
+/// The requests of a run, and how often each is drawn.
+#[derive(Debug, Clone)]
+pub struct Requests {
+    requests: Vec<Request>,
+    /// Sum of the weights of each and of those before it: to draw one is a search, however many there are.
+    sums: Vec<u64>,
+}
+
+impl Requests {
+    /// In the order in which they are counted.
+    #[must_use]
+    pub fn new(requests: Vec<Request>) -> Self {
+        let mut sum = 0;
+        let sums = requests.iter().map(|request| {
+            sum += u64::from(request.weight);
+            sum
+        });
+        let sums = sums.collect();
+        Requests { requests, sums }
     }
-    0
+
+    /// The number of one of them, by weight; 0 if there are none.
+    #[must_use]
+    pub fn pick(&self, dice: &mut fastrand::Rng) -> usize {
+        match self.sums.last() {
+            Some(&total) if self.sums.len() > 1 && total > 0 => {
+                let point = dice.u64(..total);
+                self.sums.partition_point(|sum| *sum <= point)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Request `index`.
+    ///
+    /// # Panics
+    /// There is no such request.
+    #[must_use]
+    pub fn get(&self, index: usize) -> &Request {
+        &self.requests[index]
+    }
 }
 
 /// What a request's head said to the server.
@@ -111,10 +139,21 @@ mod tests {
     #[test]
     fn urls_come_as_often_as_their_weights_say() {
         let template = Template { method: "GET".into(), headers: vec![], body: vec![], closes: false };
-        let requests = [template.request("a", "/", 9), template.request("a", "/b", 1)];
+        let requests = Requests::new(vec![template.request("a", "/", 9), template.request("a", "/b", 1)]);
         let mut dice = fastrand::Rng::with_seed(4);
-        let second = (0..10_000).filter(|_| pick(&requests, &mut dice) == 1).count();
+        let second = (0..10_000).filter(|_| requests.pick(&mut dice) == 1).count();
         assert!((900..1_100).contains(&second), "{second}");
+    }
+
+    #[test]
+    fn each_of_a_thousand_urls_is_drawn() {
+        let template = Template { method: "GET".into(), headers: vec![], body: vec![], closes: false };
+        let requests = Requests::new((0..1_000).map(|at| template.request("a", &format!("/{at}"), 1)).collect());
+        let mut dice = fastrand::Rng::with_seed(4);
+        let mut drawn = vec![0; 1_000];
+        (0..100_000).for_each(|_| drawn[requests.pick(&mut dice)] += 1);
+        // 100 each, and six deviations.
+        assert!(drawn.iter().all(|count| (40..160).contains(count)), "{drawn:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::keys::{SECTIONS, Section};
+use crate::config::values::shown_duration;
 
 const REFERENCE: &str = include_str!("../../../docs/config.md");
 const SAMPLE: &str = include_str!("../../../deploy/weir.toml");
@@ -53,8 +54,9 @@ fn a_huge_file_is_refused_unread() {
 #[test]
 fn the_sample_config_is_good() {
     let snapshot = good(SAMPLE);
-    let groups: Vec<_> = snapshot.listeners.iter().map(|l| &*snapshot.groups_of(l)[0].name).collect();
-    assert_eq!(groups, ["app", "db"]);
+    let groups = snapshot.listeners.iter().flat_map(|listener| snapshot.groups_of(listener));
+    let groups: Vec<_> = groups.map(|group| &*group.name).collect();
+    assert_eq!(groups, ["app", "api", "api-next", "db"]);
 }
 
 #[test]
@@ -62,7 +64,11 @@ fn the_defaults_that_the_sample_shows_are_those_that_hold() {
     let uncommented: String = SAMPLE
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.contains(" = ") && !rest.starts_with("token_file") => format!("{rest}\n"),
+            Some(rest)
+                if rest.contains(" = ") && !["token_file", "secret_file"].iter().any(|key| rest.starts_with(key)) =>
+            {
+                format!("{rest}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect();
@@ -98,16 +104,46 @@ fn the_reference_gives_the_ranges_and_defaults_that_hold() {
         assert!(row[3].starts_with(&range), "{key} is said to range over {}, not {range}", row[3]);
         assert_eq!(row[4], default, "{key}");
     };
-    let duration = |range: &std::ops::RangeInclusive<Duration>| format!("{:?} to {:?}", range.start(), range.end());
+    let duration = |range: &std::ops::RangeInclusive<Duration>| {
+        format!("{} to {}", shown_duration(*range.start()), shown_duration(*range.end()))
+    };
     let count = |range: &std::ops::RangeInclusive<u8>| format!("{} to {}", range.start(), range.end());
     let (idle, connect) = (duration(&limits::IDLE_TIMEOUT), duration(&limits::CONNECT_TIMEOUT));
     let (interval, timeout) = (duration(&limits::HEALTH_INTERVAL), duration(&limits::HEALTH_TIMEOUT));
-    let shown = |default: Duration| format!("{default:?}");
-    entry(keys::LISTENER, "idle_timeout", idle, shown(limits::IDLE_TIMEOUT_TCP_DEFAULT));
-    entry(keys::TARGET_GROUP, "connect_timeout", connect, shown(limits::CONNECT_TIMEOUT_DEFAULT));
+    let defaults =
+        [limits::IDLE_TIMEOUT_TCP_DEFAULT, limits::IDLE_TIMEOUT_HTTP_DEFAULT].map(shown_duration).join("; http: ");
+    entry(keys::LISTENER, "idle_timeout", idle, defaults);
+    for (section, key, range, default) in [
+        (keys::LISTENER, "header_timeout", limits::HEADER_TIMEOUT, limits::HEADER_TIMEOUT_DEFAULT),
+        (keys::LISTENER, "body_timeout", limits::BODY_TIMEOUT, limits::BODY_TIMEOUT_DEFAULT),
+        (keys::LISTENER, "send_timeout", limits::SEND_TIMEOUT, limits::SEND_TIMEOUT_DEFAULT),
+        (keys::TARGET_GROUP, "response_timeout", limits::RESPONSE_TIMEOUT, limits::RESPONSE_TIMEOUT_DEFAULT),
+        (
+            keys::TARGET_GROUP,
+            "deregistration_delay",
+            limits::DEREGISTRATION_DELAY,
+            limits::DEREGISTRATION_DELAY_DEFAULT,
+        ),
+        (keys::STICKINESS, "duration", limits::STICKINESS, limits::STICKINESS_DEFAULT),
+        (keys::KEEP_ALIVE, "idle_timeout", limits::KEEP_ALIVE_IDLE_TIMEOUT, limits::KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT),
+        (keys::KEEP_ALIVE, "lifetime", limits::KEEP_ALIVE_LIFETIME, limits::KEEP_ALIVE_LIFETIME_DEFAULT),
+    ] {
+        entry(section, key, duration(&range), shown_duration(default));
+    }
+    let numbers = |range: &std::ops::RangeInclusive<u16>| format!("{} to {}", range.start(), range.end());
+    let (idle_max, weight) = (numbers(&limits::KEEP_ALIVE_IDLE_MAX), numbers(&limits::GROUP_WEIGHT));
+    entry(keys::KEEP_ALIVE, "idle_max", idle_max, limits::KEEP_ALIVE_IDLE_MAX_DEFAULT.to_string());
+    entry(keys::FORWARD, "weight", weight, limits::GROUP_WEIGHT_DEFAULT.to_string());
+    entry(keys::RULE, "priority", numbers(&limits::RULE_PRIORITY), "error".to_owned());
+    let keep = numbers(&limits::LOG_ROTATE_KEEP);
+    entry(keys::ACCESS_LOG, "rotate_keep", keep, limits::LOG_ROTATE_KEEP_DEFAULT.to_string());
+    let listed = |statuses: &[u16]| statuses.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    entry(keys::ERROR_PAGE, "status", listed(&limits::OWN_STATUSES), "error".to_owned());
+    entry(keys::REDIRECT, "status", listed(&limits::REDIRECT_STATUSES), "error".to_owned());
+    entry(keys::TARGET_GROUP, "connect_timeout", connect, shown_duration(limits::CONNECT_TIMEOUT_DEFAULT));
     entry(keys::TARGET_GROUP, "retries", count(&limits::RETRIES), limits::RETRIES_DEFAULT.to_string());
-    entry(keys::HEALTH_CHECK, "interval", interval, shown(limits::HEALTH_INTERVAL_DEFAULT));
-    entry(keys::HEALTH_CHECK, "timeout", timeout, shown(limits::HEALTH_TIMEOUT_DEFAULT));
+    entry(keys::HEALTH_CHECK, "interval", interval, shown_duration(limits::HEALTH_INTERVAL_DEFAULT));
+    entry(keys::HEALTH_CHECK, "timeout", timeout, shown_duration(limits::HEALTH_TIMEOUT_DEFAULT));
     for key in ["healthy", "unhealthy"] {
         let default = limits::HEALTH_THRESHOLD_DEFAULT.to_string();
         entry(keys::HEALTH_CHECK, key, count(&limits::HEALTH_THRESHOLD), default);

@@ -222,7 +222,10 @@ impl<W: World> Connection<'_, W> {
                 sticky: exchange.session.target(),
                 connection,
             };
-            let lease = match self.lease(&wish, &mut attempts).await {
+            let leased = self.lease(&wish, &mut attempts).await;
+            exchange.record.missed.clear();
+            self.world.missed(&attempts, &mut exchange.record.missed);
+            let lease = match leased {
                 Ok(lease) => lease,
                 Err(why) => return self.missed(exchange, terms, why).await,
             };
@@ -231,6 +234,7 @@ impl<W: World> Connection<'_, W> {
             exchange.to_target.clear();
             exchange.response.clear();
             exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
+            lease.moved(Side::Client, exchange.target_head.len());
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
                     if fit.target {
@@ -312,7 +316,8 @@ impl<W: World> Connection<'_, W> {
         exchange.record.why = Some(why);
         let reply = Reply::Error(why.status());
         // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
-        let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505) || why == Why::Drained;
+        let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505)
+            || matches!(why, Why::Drained | Why::Deregistered);
         if !ends {
             return self.reply(exchange, terms, reply).await;
         }

@@ -192,6 +192,14 @@ impl<'r, W: World> Relay<'r, W> {
     /// `Ok` when the request is out, or the target takes no more.
     fn poll_upload(&mut self, context: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
+            // What is here already leaves with the head, in one send where it fits.
+            if !self.exchange.upload.is_done()
+                && self.exchange.to_target.can_pass()
+                && let Some(buf) = self.input.take()
+                && let Err(why) = self.pass_body(buf)
+            {
+                return Poll::Ready(Err(self.state.failed(why)));
+            }
             match self.exchange.to_target.poll(self.world.pool(), self.lease.stream(), context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
@@ -208,18 +216,12 @@ impl<'r, W: World> Relay<'r, W> {
                 self.state.moved_at = self.world.now();
                 return Poll::Ready(Ok(()));
             }
-            let buf = match self.input.take() {
-                Some(buf) => buf,
-                None => match self.client.poll_recv(context) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(Some(buf))) => buf,
-                    Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Broken(Why::ClientGone))),
-                },
-            };
-            self.state.moved_at = self.world.now();
-            if let Err(why) = self.pass_body(buf) {
-                return Poll::Ready(Err(self.state.failed(why)));
+            match self.client.poll_recv(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(buf))) => *self.input = Some(buf),
+                Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Broken(Why::ClientGone))),
             }
+            self.state.moved_at = self.world.now();
         }
     }
 
@@ -331,9 +333,8 @@ impl<'r, W: World> Relay<'r, W> {
     fn pass_response(&mut self, mut buf: Buf) -> Result<(), End> {
         let Exchange { download, download_form, to_client, record, .. } = &mut *self.exchange;
         let written = to_client.bytes().len();
-        let relayed = download
-            .relay(&buf, *download_form, to_client.bytes())
-            .map_err(|_| End::Broken(Why::BadResponse))?;
+        let relayed =
+            download.relay(&buf, *download_form, to_client.bytes()).map_err(|_| End::Broken(Why::BadResponse))?;
         if relayed.taken < buf.len() {
             // More than the response: whose would it be?
             self.state.fit.target = false;

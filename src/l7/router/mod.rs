@@ -101,6 +101,18 @@ impl Router {
         Found { priority, decision }
     }
 
+    /// The rules, by priority.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What is done where no rule holds.
+    #[must_use]
+    pub fn default_action(&self) -> &Action {
+        &self.default
+    }
+
     /// Indices of the groups that rules forward to, ascending, each once.
     #[must_use]
     pub fn groups(&self) -> Vec<usize> {

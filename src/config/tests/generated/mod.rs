@@ -1,5 +1,8 @@
 //! Generated configs: any text is survived, a valid one says what it was made from, and mistakes stay inside the file.
 
+mod http;
+mod typed;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -8,34 +11,43 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use serde_json::{Value, json};
-
 use super::*;
+use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    (balancer(), cores(), admin(), btree_map(name(), group(), 1..4)).prop_flat_map(
-        |(balancer, cores, admin, groups)| {
-            let groups: Vec<_> =
-                groups.into_iter().map(|(name, group)| Arc::new(TargetGroup { name: name.into(), ..group })).collect();
-            btree_map(name(), listener(groups.len()), 0..5).prop_map(move |listeners| Snapshot {
-                access_log: None,
-                revision: 1,
-                balancer: balancer.clone(),
-                cores: cores.clone(),
-                admin: admin.clone(),
-                groups: groups.clone(),
-                listeners: (1000..)
-                    .zip(listeners)
-                    .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
-                    .collect(),
-            })
-        },
-    )
+    let head = (balancer(), cores(), admin(), option::of(http::access_log()));
+    (head, btree_map(name(), group(), 1..4)).prop_flat_map(|((balancer, cores, admin, access_log), groups)| {
+        let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+        btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
+            access_log: access_log.clone(),
+            cookie_keys: resolve::keys_of_this_process(),
+            revision: 1,
+            balancer: balancer.clone(),
+            cores: cores.clone(),
+            admin: admin.clone(),
+            groups: groups.clone(),
+            listeners: (1000..)
+                .zip(listeners)
+                .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
+                .collect(),
+        })
+    })
 }
 
 fn named(made: &Listener, name: &str, port: u16) -> Listener {
     Listener { name: name.into(), address: SocketAddr::new(made.address.ip(), port), ..made.clone() }
+}
+
+/// A sticky group's cookie is called after it, unless the config says otherwise.
+fn group_named(group: TargetGroup, name: &str) -> TargetGroup {
+    let mut group = TargetGroup { name: name.into(), ..group };
+    if let Some(stickiness) = group.http.as_mut().and_then(|http| http.stickiness.as_mut())
+        && stickiness.cookie.is_empty()
+    {
+        stickiness.cookie = format!("{}{name}", limits::COOKIE_PREFIX_DEFAULT).into();
+    }
+    group
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -77,16 +89,25 @@ fn admin() -> impl Strategy<Value = Admin> {
         .prop_map(|(listen, token_file)| Admin { listen, token_file })
 }
 
-fn listener(groups: usize) -> impl Strategy<Value = Listener> {
+fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + use<> {
     let ip = any::<bool>().prop_flat_map(private);
-    (ip, scheme(), millis(&limits::IDLE_TIMEOUT), 0..groups).prop_map(|(ip, scheme, idle_timeout, group)| Listener {
-        name: "".into(),
-        protocol: Protocol::Tcp,
-        address: SocketAddr::new(ip, 1),
-        scheme,
-        idle_timeout,
-        service: Service::Relay(group),
+    (ip, scheme(), millis(&limits::IDLE_TIMEOUT), service(groups)).prop_map(|(ip, scheme, idle_timeout, service)| {
+        let protocol = match service {
+            Service::Relay(_) => Protocol::Tcp,
+            Service::Http(_) => Protocol::Http,
+        };
+        Listener { name: "".into(), protocol, address: SocketAddr::new(ip, 1), scheme, idle_timeout, service }
     })
+}
+
+/// A listener may have groups of its protocol only.
+fn service(groups: &[Arc<TargetGroup>]) -> BoxedStrategy<Service> {
+    let (http, tcp): (Vec<_>, Vec<_>) = (0..groups.len()).partition(|index| groups[*index].protocol == Protocol::Http);
+    let http = http::http(http).prop_map(|http| Service::Http(Arc::new(http)));
+    if tcp.is_empty() {
+        return http.boxed();
+    }
+    prop_oneof![http, select(tcp).prop_map(Service::Relay)].boxed()
 }
 
 /// A group's targets and the source of its checks are of one family.
@@ -95,21 +116,29 @@ fn group() -> impl Strategy<Value = TargetGroup> {
 }
 
 fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
-    let algorithm = select(vec![Algorithm::WeightedRoundRobin, Algorithm::LeastConnections]);
+    let algorithm = |protocol| match protocol {
+        Protocol::Tcp => select(vec![Algorithm::WeightedRoundRobin, Algorithm::LeastConnections]),
+        Protocol::Http => select(vec![Algorithm::WeightedRoundRobin, Algorithm::LeastOutstandingRequests]),
+    };
+    let kind = prop_oneof![
+        algorithm(Protocol::Tcp).prop_map(|algorithm| (algorithm, None)),
+        (algorithm(Protocol::Http), http::group()).prop_map(|(algorithm, http)| (algorithm, Some(http))),
+    ];
     let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
-    let connect_timeout = millis(&limits::CONNECT_TIMEOUT);
-    let rest = (algorithm, option::of(check(is_v6)), any::<bool>(), connect_timeout, limits::RETRIES);
-    (rest, targets).prop_map(|((algorithm, health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
-        http: None,
-        name: "".into(),
-        protocol: Protocol::Tcp,
-        algorithm,
-        health_check,
-        fail_open,
-        connect_timeout,
-        retries,
-        targets: targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
-    })
+    let rest = (option::of(check(is_v6)), any::<bool>(), millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
+    (kind, rest, targets).prop_map(
+        |((algorithm, http), (health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+            name: "".into(),
+            protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
+            algorithm,
+            health_check,
+            fail_open,
+            connect_timeout,
+            retries,
+            http,
+            targets: targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+        },
+    )
 }
 
 /// 10/8, or `fd00::/16` with a random end.
@@ -127,14 +156,17 @@ fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
         .prop_filter("the timeout is below the interval", |(interval, timeout)| timeout < interval);
     let threshold = || limits::HEALTH_THRESHOLD;
     let rest = (option::of(limits::PORT), threshold(), threshold(), option::of(private(is_v6)));
-    (timing, rest).prop_map(|((interval, timeout), (port, healthy, unhealthy, source))| HealthCheck {
-        protocol: CheckProtocol::Tcp,
-        port,
-        interval,
-        timeout,
-        healthy_threshold: healthy,
-        unhealthy_threshold: unhealthy,
-        source,
+    let protocol = prop_oneof![Just(CheckProtocol::Tcp), http::check().prop_map(CheckProtocol::Http)];
+    (timing, rest, protocol).prop_map(|((interval, timeout), (port, healthy, unhealthy, source), protocol)| {
+        HealthCheck {
+            protocol,
+            port,
+            interval,
+            timeout,
+            healthy_threshold: healthy,
+            unhealthy_threshold: unhealthy,
+            source,
+        }
     })
 }
 
@@ -151,98 +183,9 @@ fn placed(target: Target, ip: IpAddr, port: u16) -> Target {
     Target { address, label: address.to_string().into(), ..target }
 }
 
-/// The config that an operator would type for a snapshot.
-fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme } = &snapshot.balancer;
-    let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    let cores = match &snapshot.cores {
-        Cores::All => json!("all"),
-        Cores::Count(count) => json!(count),
-        Cores::List(list) => json!(list),
-    };
-    let listen = match &snapshot.admin.listen {
-        AdminAddress::Tcp(address) => address.to_string(),
-        AdminAddress::Unix(path) => format!("unix:{}", path.display()),
-    };
-    let mut root = json!({
-        "balancer": {
-            "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
-        },
-        "shards": { "cores": cores },
-        "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
-        "listener": snapshot.listeners.iter().map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
-        "target_group": snapshot.groups.iter().map(|group| typed_group(group)).collect::<Vec<_>>(),
-    });
-    remove_nulls(&mut root);
-    toml::to_string(&root).expect("every value is one that TOML has")
-}
-
-fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
-    json!({
-        "name": *listener.name,
-        "protocol": listener.protocol.as_str(),
-        "address": listener.address,
-        "scheme": listener.scheme,
-        "idle_timeout": typed_duration(listener.idle_timeout),
-        "default_action": { "forward": *snapshot.groups_of(listener)[0].name },
-    })
-}
-
-fn typed_group(group: &TargetGroup) -> Value {
-    let check = match &group.health_check {
-        None => json!({ "protocol": "none" }),
-        Some(check) => json!({
-            "protocol": "tcp",
-            "port": check.port,
-            "interval": typed_duration(check.interval),
-            "timeout": typed_duration(check.timeout),
-            "healthy": check.healthy_threshold,
-            "unhealthy": check.unhealthy_threshold,
-            "source": check.source,
-        }),
-    };
-    json!({
-        "name": *group.name,
-        "protocol": group.protocol.as_str(),
-        "algorithm": group.algorithm,
-        "health_check": check,
-        "fail_open": group.fail_open,
-        "connect_timeout": typed_duration(group.connect_timeout),
-        "retries": group.retries,
-        "target": group.targets.iter().map(typed_target).collect::<Vec<_>>(),
-    })
-}
-
-fn typed_target(target: &Target) -> Value {
-    json!({
-        "type": target.kind,
-        "instance_id": target.instance_id.as_deref(),
-        "eni_id": target.eni_id.as_deref(),
-        "address": target.address.ip(),
-        "port": target.address.port(),
-        "weight": target.weight,
-    })
-}
-
-fn typed_duration(duration: Duration) -> String {
-    format!("{}ms", duration.as_millis())
-}
-
-/// A key that is unset is not typed: TOML has no null.
-fn remove_nulls(value: &mut Value) {
-    match value {
-        Value::Object(entries) => {
-            entries.retain(|_, value| !value.is_null());
-            entries.values_mut().for_each(remove_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
-        _ => {}
-    }
-}
-
 /// Every error is on a line that the text has, and they come in order.
 fn errors_are_inside(text: &str) -> Result<(), TestCaseError> {
-    let Err(errors) = parse("lb.toml", text, Mode::Run) else { return Ok(()) };
+    let Err(errors) = parse_on_disk(text, Mode::Run) else { return Ok(()) };
     let lines: Vec<_> = errors.iter().map(|error| error.line.unwrap_or(0)).collect();
     prop_assert!(!lines.is_empty() && lines.is_sorted(), "{lines:?}");
     let last = text.split('\n').count();
@@ -290,7 +233,7 @@ proptest! {
     #[test]
     fn a_valid_config_gives_the_snapshot_it_describes(snapshot in snapshot()) {
         let text = typed(&snapshot);
-        match parse("lb.toml", &text, Mode::Run) {
+        match parse_on_disk(&text, Mode::Run) {
             Ok(parsed) => prop_assert_eq!(parsed, snapshot),
             Err(errors) => prop_assert!(false, "{errors}\nin\n{text}"),
         }

@@ -2,6 +2,8 @@
 //!
 //! Each function takes the value as parsed and gives the typed value or what is wrong with it; none knows its key.
 
+pub(super) mod http;
+
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::error::{Wrong, did_you_mean, quoted};
-use super::snapshot::{AdminAddress, Algorithm, CheckProtocol, Cores, Protocol, Scheme, TargetKind};
+use super::snapshot::{AdminAddress, Algorithm, Cores, LogFormat, Protocol, Scheme, TargetKind};
 use super::{limits, private};
 
 pub(super) type Read<T> = Result<T, Wrong>;
@@ -22,6 +24,15 @@ pub(super) type Read<T> = Result<T, Wrong>;
 pub(super) enum PortPolicy {
     Any,
     Clb,
+}
+
+/// What a health check does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckKind {
+    Tcp,
+    Http,
+    /// `"none"`: no checks.
+    Off,
 }
 
 pub(super) fn text<'v>(value: &'v DeValue<'_>) -> Read<&'v str> {
@@ -53,9 +64,84 @@ pub(super) fn duration(range: &RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>
         if range.contains(&duration) {
             return Ok(duration);
         }
-        let mend = format!("choose {:?} to {:?}", range.start(), range.end());
+        let mend = format!("choose {} to {}", shown_duration(*range.start()), shown_duration(*range.end()));
         Err(Wrong::new(format!("{} is out of range", quoted(typed)), mend))
     }
+}
+
+/// As the docs and errors write a duration.
+pub(super) fn shown_duration(duration: Duration) -> String {
+    if duration.is_zero() { "0s".to_owned() } else { format!("{duration:?}") }
+}
+
+/// A duration where parts of a second mean nothing.
+pub(super) fn whole_seconds(range: &RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Read<Duration> {
+    let duration = duration(range);
+    move |value| {
+        let duration = duration(value)?;
+        if duration.subsec_nanos() == 0 {
+            return Ok(duration);
+        }
+        Err(Wrong::new(format!("{duration:?} is not a whole number of seconds"), "leave out the parts of a second"))
+    }
+}
+
+/// A number of bytes: digits, or a string with a unit.
+pub(super) fn size(range: &RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Read<u64> {
+    move |value| {
+        let mend = "write a number of bytes, or one with a unit in quotes: \"64KiB\", \"10MiB\" or \"1GiB\"";
+        let typed = match value {
+            DeValue::String(typed) => typed.as_ref(),
+            DeValue::Integer(typed) => typed.as_str(),
+            _ => return Err(expected("a size", value, mend)),
+        };
+        let bytes = match value {
+            DeValue::Integer(typed) => integer(typed).and_then(|bytes| u64::try_from(bytes).ok()),
+            _ => size_with_unit(typed)
+                .map(|bytes| u64::try_from(bytes).ok())
+                .ok_or_else(|| Wrong::new(format!("{} is not a size", quoted(typed)), mend))?,
+        };
+        bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
+            let mend = format!("choose {} to {}", shown_size(*range.start()), shown_size(*range.end()));
+            Wrong::new(format!("{} is out of range", cut(typed)), mend)
+        })
+    }
+}
+
+/// More than a `u64` holds may come out.
+fn size_with_unit(typed: &str) -> Option<u128> {
+    let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = typed.split_at(digits);
+    let (_, shift) = SIZE_UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
+    let is_number = !number.is_empty();
+    // So many digits that no number holds them are out of any range.
+    is_number.then(|| number.parse::<u64>().map_or(u128::MAX, |number| u128::from(number) << shift))
+}
+
+/// As the docs and errors write a size: in the largest unit that divides it.
+fn shown_size(bytes: u64) -> String {
+    let fitting = SIZE_UNITS.iter().rev().find(|(_, shift)| bytes.is_multiple_of(1 << shift));
+    let (unit, shift) = fitting.copied().unwrap_or(("", 0));
+    format!("{}{unit}", bytes >> shift)
+}
+
+/// Units and the power of two that each is.
+const SIZE_UNITS: [(&str, u32); 5] = [("", 0), ("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+
+/// One of a few numbers.
+pub(super) fn one_of<const N: usize>(numbers: &'static [u16; N]) -> impl Fn(&DeValue<'_>) -> Read<u16> {
+    move |value| {
+        let typed = number(&(i64::MIN..=i64::MAX))(value)?;
+        u16::try_from(typed).ok().filter(|typed| numbers.contains(typed)).ok_or_else(|| {
+            let known = numbers.map(|number| number.to_string());
+            Wrong::new(format!("{typed} is not among them"), format!("choose {}", or_list(&known)))
+        })
+    }
+}
+
+fn or_list(texts: &[String]) -> String {
+    let Some((last, others)) = texts.split_last() else { return String::new() };
+    if others.is_empty() { last.clone() } else { format!("{} or {last}", others.join(", ")) }
 }
 
 pub(super) fn number<T>(range: &RangeInclusive<T>) -> impl Fn(&DeValue<'_>) -> Read<T>
@@ -182,14 +268,13 @@ pub(super) fn algorithm(value: &DeValue<'_>) -> Read<Algorithm> {
     }
 }
 
-/// `None` is `"none"`: no checks.
-pub(super) fn check_protocol(value: &DeValue<'_>) -> Read<Option<CheckProtocol>> {
+pub(super) fn check_kind(value: &DeValue<'_>) -> Read<CheckKind> {
     match text(value)? {
-        later @ ("http" | "https" | "udp" | "grpc" | "custom") => Err(Wrong::new(
-            format!("{} checks are not in this version, which checks by tcp only", quoted(later)),
-            "write protocol = \"tcp\", or \"none\" to switch checks off",
+        later @ ("https" | "udp" | "grpc" | "custom") => Err(Wrong::new(
+            format!("{} checks are not in this version, which checks by tcp and http", quoted(later)),
+            "write protocol = \"tcp\" or \"http\", or \"none\" to switch checks off",
         )),
-        _ => choice(value, &[("tcp", Some(CheckProtocol::Tcp)), ("none", None)]),
+        _ => choice(value, &[("tcp", CheckKind::Tcp), ("http", CheckKind::Http), ("none", CheckKind::Off)]),
     }
 }
 
@@ -201,6 +286,10 @@ pub(super) fn target_kind(value: &DeValue<'_>) -> Read<TargetKind> {
         )),
         _ => choice(value, &[("cvm", TargetKind::Cvm), ("eni", TargetKind::Eni)]),
     }
+}
+
+pub(super) fn log_format(value: &DeValue<'_>) -> Read<LogFormat> {
+    choice(value, &[("json", LogFormat::Json), ("alb", LogFormat::Alb)])
 }
 
 /// One of a closed set of strings.

@@ -1,0 +1,70 @@
+//! The files that a config names: read once, while the config is, so that a snapshot needs no disk.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::error::Wrong;
+
+/// How files are got at. Tests and the demo have none of the disk's.
+pub(super) struct Files<'f> {
+    /// Relative paths begin here: the config's own folder.
+    pub folder: &'f Path,
+    /// Reads at most so many bytes of a file.
+    pub read: &'f dyn Fn(&Path, usize) -> io::Result<Content>,
+}
+
+/// A file's bytes, and who may read it.
+#[derive(Debug, Clone)]
+pub(super) struct Content {
+    pub bytes: Vec<u8>,
+    /// Its permission bits, chmod(2).
+    pub mode: u32,
+}
+
+impl Files<'_> {
+    /// The path from where the process stands.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Reads a file of at most `bytes_max` bytes.
+    pub fn read(&self, path: &Path, bytes_max: usize) -> Result<Content, Wrong> {
+        let path = self.path(path);
+        // One byte more than allowed is asked for, so that a file that is too large shows.
+        let content = (self.read)(&path, bytes_max + 1).map_err(|error| {
+            let Wrong { what, mend } = unreadable(&error);
+            Wrong::new(format!("{} {what}", path.display()), mend)
+        })?;
+        if content.bytes.len() <= bytes_max {
+            return Ok(content);
+        }
+        let what = format!("{} is larger than {} KiB", path.display(), bytes_max >> 10);
+        Err(Wrong::new(what, "shorten it, or name another file"))
+    }
+}
+
+/// Reads at most so many bytes from the disk.
+pub(super) fn read_from_disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64).read_to_end(&mut bytes)?;
+    Ok(Content { bytes, mode })
+}
+
+/// There are no files: a text that is no file's has no folder either.
+pub(super) fn read_nothing(_: &Path, _: usize) -> io::Result<Content> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this config has no files beside it"))
+}
+
+pub(super) fn unreadable(error: &io::Error) -> Wrong {
+    let mend = match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "let the account that runs weir read it",
+        io::ErrorKind::IsADirectory => "name the file inside it",
+        _ => "check the file and the disk it is on",
+    };
+    Wrong::new(format!("cannot be read: {error}"), mend)
+}

@@ -1,0 +1,122 @@
+//! The config as typed: every value of its own type with the line it stands on, nothing yet put together.
+//!
+//! `Table` reads one TOML table. A key that is not in its `Section`, or a value of the wrong type or out of its limits,
+//! is reported here and reads as absent. So `resolve` sees good values only, and must not report an absent required one
+//! a second time.
+
+mod group;
+mod listener;
+mod rule;
+mod table;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::error::Report;
+use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme};
+use super::values::{self, PortPolicy};
+use super::{keys, limits};
+
+pub(super) use group::{RawGroup, RawHealthCheck, RawStickiness, RawTarget, StickinessKind};
+pub(super) use listener::{RawErrorPage, RawListener};
+pub(super) use rule::{RawAction, RawForward, RawRule, RawVerb};
+use table::Table;
+
+/// The whole file.
+pub(super) struct Raw {
+    pub balancer: RawBalancer,
+    pub cores: Option<At<Cores>>,
+    pub admin: RawAdmin,
+    pub access_log: Option<RawAccessLog>,
+    pub listeners: Vec<RawListener>,
+    pub groups: Vec<RawGroup>,
+}
+
+/// A value and the line it stands on.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    pub value: T,
+    pub line: usize,
+}
+
+/// A key that is there, and its line.
+pub(super) type Given = (&'static str, usize);
+
+/// `[balancer]`; like all tables below it is empty where the file has none.
+#[derive(Default)]
+pub(super) struct RawBalancer {
+    pub name: Option<At<Arc<str>>>,
+    pub region: Option<At<Arc<str>>>,
+    pub network: Option<At<Arc<str>>>,
+    pub zone: Option<At<Arc<str>>>,
+    pub scheme: Option<At<Scheme>>,
+    pub allow_public_targets: Option<At<bool>>,
+    pub port_policy: Option<At<PortPolicy>>,
+    pub secret_file: Option<At<PathBuf>>,
+}
+
+/// `[admin]`.
+#[derive(Default)]
+pub(super) struct RawAdmin {
+    pub listen: Option<At<AdminAddress>>,
+    pub token_file: Option<At<PathBuf>>,
+    /// `token_file` is there, be it wrong.
+    pub names_token_file: bool,
+}
+
+/// `[access_log]`.
+pub(super) struct RawAccessLog {
+    pub path: Option<At<PathBuf>>,
+    pub format: Option<At<LogFormat>>,
+    pub rotate_bytes: Option<At<u64>>,
+    pub rotate_keep: Option<At<u16>>,
+}
+
+/// Reads the whole file.
+pub(super) fn read(root: &DeTable<'_>, report: &Report) -> Raw {
+    let file = Table::open(root, 1, String::new(), &keys::FILE, report);
+    Raw {
+        balancer: file.table("balancer", "[balancer]: ", &keys::BALANCER).map(|t| balancer(&t)).unwrap_or_default(),
+        cores: file.table("shards", "[shards]: ", &keys::SHARDS).and_then(|t| t.read("cores", values::cores)),
+        admin: file.table("admin", "[admin]: ", &keys::ADMIN).map(|t| admin(&t)).unwrap_or_default(),
+        access_log: file.table("access_log", "[access_log]: ", &keys::ACCESS_LOG).map(|t| access_log(&t)),
+        listeners: file.list("listener", "listener", &keys::LISTENER).iter().map(listener::listener).collect(),
+        groups: file.list("target_group", "target group", &keys::TARGET_GROUP).iter().map(group::group).collect(),
+    }
+}
+
+fn balancer(table: &Table<'_>) -> RawBalancer {
+    RawBalancer {
+        name: table.read("name", values::name),
+        region: table.read("region", values::name),
+        network: table.read("network", values::name),
+        zone: table.read("zone", values::name),
+        scheme: table.read("scheme", values::scheme),
+        allow_public_targets: table.read("allow_public_targets", values::boolean),
+        port_policy: table.read("port_policy", values::port_policy),
+        secret_file: table.read("secret_file", values::path),
+    }
+}
+
+fn admin(table: &Table<'_>) -> RawAdmin {
+    RawAdmin {
+        listen: table.read("listen", values::admin_address),
+        token_file: table.read("token_file", values::path),
+        names_token_file: !table.given(&["token_file"]).is_empty(),
+    }
+}
+
+fn access_log(table: &Table<'_>) -> RawAccessLog {
+    RawAccessLog {
+        path: table.require(
+            "path",
+            values::path,
+            "add path = \"/var/log/weir/access.log\", or \"stdout\" or \"syslog\"",
+        ),
+        format: table.read("format", values::log_format),
+        rotate_bytes: table.read("rotate_size", values::size(&limits::LOG_ROTATE_BYTES)),
+        rotate_keep: table.read("rotate_keep", values::number(&limits::LOG_ROTATE_KEEP)),
+    }
+}

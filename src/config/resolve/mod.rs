@@ -1,0 +1,202 @@
+//! Raw -> Snapshot: defaults are filled in, names become indices, and what must hold between two values is checked.
+//!
+//! A thing that lacks a required value was reported by `raw`; it is left out here, and the snapshot is then thrown away.
+//! So indices are those of a full snapshot wherever one comes out.
+
+mod action;
+mod check;
+mod group;
+mod listener;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use super::error::{Report, Wrong};
+use super::files::Files;
+use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
+use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, Snapshot};
+use super::values::PortPolicy;
+use super::{Mode, limits};
+use crate::l7::Keys;
+
+/// Makes revision 1 of the snapshot. Only good if `report` stays empty.
+pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) -> Snapshot {
+    let Raw { balancer, cores, admin, access_log, listeners, groups } = raw;
+    let scope = Scope {
+        scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
+        port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
+        allow_public_targets: value_or(balancer.allow_public_targets.as_ref(), false),
+        mode,
+        files,
+        report,
+    };
+    let admin_line = admin.listen.as_ref().map(|listen| listen.line);
+    let admin = scope.admin(admin);
+    scope.names_are_unique(listeners.iter().map(|l| (l.place.as_str(), l.name.as_ref())));
+    scope.names_are_unique(groups.iter().map(|g| (g.place.as_str(), g.name.as_ref())));
+    scope.addresses_are_unique(&listeners, &admin.listen, admin_line);
+    let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups)).map(Arc::new).collect();
+    let cookie_keys = scope.cookie_keys(&balancer);
+    Snapshot {
+        revision: 1,
+        balancer: self::balancer(balancer, scope.scheme),
+        cores: cores.map_or(Cores::All, |cores| cores.value),
+        admin,
+        access_log: access_log.and_then(|raw| scope.access_log(&raw)),
+        cookie_keys,
+        listeners,
+        groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
+    }
+}
+
+/// What `[balancer]` says about all others, and where the config is.
+struct Scope<'r> {
+    scheme: Scheme,
+    port_policy: PortPolicy,
+    allow_public_targets: bool,
+    mode: Mode,
+    files: &'r Files<'r>,
+    report: &'r Report<'r>,
+}
+
+impl Scope<'_> {
+    fn admin(&self, raw: RawAdmin) -> Admin {
+        let default = || AdminAddress::Tcp(limits::ADMIN_LISTEN_DEFAULT);
+        let token_file = raw.token_file.map(|path| self.files.path(&path.value));
+        let Some(listen) = raw.listen else { return Admin { listen: default(), token_file } };
+        if let AdminAddress::Tcp(address) = listen.value
+            && !address.ip().is_loopback()
+            && !raw.names_token_file
+        {
+            let what = format!("{address} is reachable from other machines, and there is no token_file");
+            let mend = "listen on loopback or a unix socket, or add token_file";
+            self.report.at(listen.line, "[admin]: listen", Wrong::new(what, mend));
+        }
+        Admin { listen: listen.value, token_file }
+    }
+
+    fn access_log(&self, raw: &RawAccessLog) -> Option<AccessLog> {
+        let path = raw.path.as_ref()?;
+        let to = match path.value.to_str() {
+            Some("stdout") => LogTo::Stdout,
+            Some("syslog") => LogTo::Syslog,
+            _ => LogTo::File {
+                path: self.files.path(&path.value),
+                rotate_bytes: raw.rotate_bytes.as_ref().and_then(|bytes| NonZeroU64::new(bytes.value)),
+                rotate_keep: value_or(raw.rotate_keep.as_ref(), limits::LOG_ROTATE_KEEP_DEFAULT),
+            },
+        };
+        if !matches!(to, LogTo::File { .. }) {
+            let lines = [
+                ("rotate_size", raw.rotate_bytes.as_ref().map(|bytes| bytes.line)),
+                ("rotate_keep", raw.rotate_keep.as_ref().map(|keep| keep.line)),
+            ];
+            for (key, line) in lines.into_iter().filter_map(|(key, line)| Some((key, line?))) {
+                let wrong = Wrong::new("only a file is set aside by its size", "remove it, or set path to a file's");
+                self.report.at(line, format!("[access_log]: {key}"), wrong);
+            }
+        }
+        Some(AccessLog { to, format: value_or(raw.format.as_ref(), LogFormat::default()) })
+    }
+
+    /// A secret that others can read, or guess, is none.
+    fn cookie_keys(&self, raw: &RawBalancer) -> Keys {
+        let Some(path) = &raw.secret_file else { return keys_of_this_process() };
+        self.read_secret(&path.value).unwrap_or_else(|wrong| {
+            self.report.at(path.line, "[balancer]: secret_file", wrong);
+            keys_of_this_process()
+        })
+    }
+
+    fn read_secret(&self, path: &Path) -> Result<Keys, Wrong> {
+        let shown = self.files.path(path);
+        let shown = shown.display();
+        let content = self.files.read(path, limits::SECRET_FILE_BYTES_MAX)?;
+        if content.mode & OTHERS != 0 {
+            let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
+            return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
+        }
+        let mend = "make one: openssl rand -hex 32";
+        let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend))?;
+        Keys::parse(text).map_err(|error| {
+            // It ends in how to mend it.
+            let said = error.to_string();
+            let (what, mend) = said.split_once("; ").unwrap_or((&said, mend));
+            Wrong::new(format!("{shown}: {what}"), mend)
+        })
+    }
+
+    fn names_are_unique<'a>(&self, things: impl Iterator<Item = (&'a str, Option<&'a At<Arc<str>>>)>) {
+        let mut seen = FirstSeen::default();
+        for (place, name) in things.filter_map(|(place, name)| Some((place, name?))) {
+            if let Some(first_line) = seen.before(&name.value, name.line) {
+                let what = format!("the name is taken already (line {first_line})");
+                self.report.at(name.line, format!("{place}: name"), Wrong::new(what, "give each its own name"));
+            }
+        }
+    }
+
+    /// Keys of http things on a tcp one. `what` is the thing, such as `an http listener`.
+    fn has_no_http_keys(&self, place: &str, given: &[Given], what: &str) {
+        for (key, line) in given {
+            let wrong =
+                Wrong::new(format!("only {what} has it, and this one is tcp"), "remove it, or set protocol = \"http\"");
+            self.report.at(*line, format!("{place}{key}"), wrong);
+        }
+    }
+}
+
+/// Permission bits of accounts that are neither the file's owner nor in its group, chmod(2).
+const OTHERS: u32 = 0o007;
+
+/// Where each thing was first seen.
+struct FirstSeen<T, W>(HashMap<T, W>);
+
+impl<T, W> Default for FirstSeen<T, W> {
+    fn default() -> FirstSeen<T, W> {
+        FirstSeen(HashMap::new())
+    }
+}
+
+impl<T: Eq + Hash, W: Copy> FirstSeen<T, W> {
+    /// Where an equal thing came before this one.
+    fn before(&mut self, thing: T, at: W) -> Option<W> {
+        match self.0.entry(thing) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(vacant) => {
+                vacant.insert(at);
+                None
+            }
+        }
+    }
+}
+
+fn balancer(raw: RawBalancer, scheme: Scheme) -> Balancer {
+    let value = |given: Option<At<Arc<str>>>| given.map(|given| given.value);
+    Balancer {
+        name: value(raw.name).unwrap_or_else(|| limits::BALANCER_NAME_DEFAULT.into()),
+        region: value(raw.region),
+        network: value(raw.network),
+        zone: value(raw.zone),
+        scheme,
+    }
+}
+
+fn value_or<T: Copy>(given: Option<&At<T>>, default: T) -> T {
+    given.map_or(default, |given| given.value)
+}
+
+/// Without a `secret_file`: random, and the same for all reloads of this process, so that they end no session.
+pub(super) fn keys_of_this_process() -> Keys {
+    static KEYS: OnceLock<Keys> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).expect("the kernel has random bytes");
+        Keys::from_random(bytes)
+    })
+    .clone()
+}
