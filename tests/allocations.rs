@@ -20,11 +20,13 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const REQUESTS: usize = 2_000;
 const WARM_UP: usize = 200;
-const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: target\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nhello there\n";
+const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nServer: target\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\nhello there\n";
 
 #[test]
 fn a_kept_alive_request_allocates_nothing() {
-    let request = b"GET /some/path?with=query HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test/1.0\r\nAccept: */*\r\n\
+    let request =
+        b"GET /some/path?with=query HTTP/1.1\r\nHost: www.example.com\r\nUser-Agent: test/1.0\r\nAccept: */*\r\n\
         Accept-Encoding: gzip, br\r\nCookie: a=b; c=d\r\n\r\n";
     assert_eq!(allocations_of(request, ""), 0);
 }
@@ -102,7 +104,8 @@ fn snapshot(listen: SocketAddr, target: SocketAddr, group: &str) -> Arc<Snapshot
 }
 
 fn start(snapshot: &Arc<Snapshot>, listen: SocketAddr) -> Mailbox {
-    let empty = Arc::new(Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..Snapshot::clone(snapshot) });
+    let empty =
+        Arc::new(Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..Snapshot::clone(snapshot) });
     let log = Writer::start(1).expect("a thread");
     let started = shard::start(Setup { id: 0, shards: 1, core: 0 }, empty, log.sink(0)).expect("a shard");
     started.ready.blocking_recv().expect("an answer").expect("a ring");

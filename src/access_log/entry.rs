@@ -103,7 +103,7 @@ pub enum Line<'a> {
     Parsed {
         /// Method.
         method: &'a [u8],
-        /// Path and query, as the client sent them.
+        /// Path and query, as the client sent them; or another form of it, such as `http://host/path` or `*`.
         uri: &'a [u8],
         /// `HTTP/1.1`, say.
         version: &'a str,

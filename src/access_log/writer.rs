@@ -245,6 +245,10 @@ impl Thread {
             Message::Batch(batch) => self.format(batch),
             Message::Switch(destination) => {
                 self.write_out();
+                if destination.is_some() {
+                    // Once, ahead of the traffic: a block and the line that fills it.
+                    self.block.reserve(2 * BLOCK_BYTES);
+                }
                 self.destination = destination;
                 self.lost = None;
             }

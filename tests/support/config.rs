@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::place;
 
@@ -10,6 +11,8 @@ use super::place;
 pub struct Config {
     pub shards: usize,
     pub admin: SocketAddr,
+    /// `[access_log]`.
+    pub access_log: Option<PathBuf>,
     pub listeners: Vec<Listener>,
     pub groups: Vec<Group>,
 }
@@ -38,7 +41,7 @@ pub const NO_CHECK: &str = r#"protocol = "none""#;
 impl Config {
     /// Two shards, no listener yet.
     pub fn new() -> Self {
-        Config { shards: 2, admin: place::free(), listeners: Vec::new(), groups: Vec::new() }
+        Config { shards: 2, admin: place::free(), access_log: None, listeners: Vec::new(), groups: Vec::new() }
     }
 
     /// One listener `web` in front of one group `app`, whose targets are not checked. Returns the listener's address too.
@@ -77,6 +80,9 @@ impl Config {
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n[shards]\ncores = {}\n[admin]\nlisten = \"{}\"\n",
             self.shards, self.admin
         );
+        if let Some(path) = &self.access_log {
+            let _ = write!(text, "\n[access_log]\npath = \"{}\"\n", path.display());
+        }
         for Listener { name, address, group, keys } in &self.listeners {
             let _ = write!(
                 text,
