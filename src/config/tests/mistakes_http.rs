@@ -233,6 +233,10 @@ fn r_r2_values_of_conditions() {
             "header \"host\": name: Host is compared by its own condition; write host = [\"...\"] in the rule".into(),
         ),
         (
+            "header = [{ name = \"X\", values = [\"a\", \"\"] }]",
+            "header \"X\": values: it is empty; write 1 to 128 bytes".into(),
+        ),
+        (
             "header = [{ name = \"a b\", values = \"a\" }]",
             "header \"a b\": name: \"a b\" is not the name of a header; use 1 to 40 letters, digits and hyphens".into(),
         ),

@@ -110,7 +110,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         vec(text_of("[a-zA-Z0-9*?][a-zA-Z0-9.*?-]{0,20}"), 1..4).prop_map(Condition::Host),
         vec(path, 1..4).prop_map(Condition::Path),
         vec(text_of("[A-Z]{1,9}"), 1..4).prop_map(Condition::Method),
-        (text_of("X-[A-Za-z-]{1,9}"), vec(text_of("[ -\\[\\]-~]{0,9}"), 1..4))
+        (text_of("X-[A-Za-z-]{1,9}"), vec(text_of("[ -\\[\\]-~]{1,9}"), 1..4))
             .prop_map(|(name, values)| Condition::Header { name, values }),
         vec(query.prop_map(|(key, value)| QueryMatch { key, value }), 1..4).prop_map(Condition::Query),
         vec(network, 1..4).prop_map(Condition::SourceIp),
