@@ -154,7 +154,7 @@ impl<W: World> Connection<'_, W> {
             client: self.world.ends().client.ip(),
             fields: request,
         };
-        let found = terms.http.router.find(&subject);
+        let found = terms.router.find(&subject);
         record.rule = found.priority;
         match found.decision {
             Decision::Forward(forward, rewriter) => self.forward(exchange, &terms, forward, rewriter).await,

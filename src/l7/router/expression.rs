@@ -15,7 +15,7 @@ pub(super) const TEXT_BYTES_MAX: usize = 1024;
 const COMPILED_BYTES_MAX: usize = 256 << 10;
 
 /// An expression that says whether it is found in a path.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Expression {
     /// A path that does not begin so need not be searched.
     pub(super) beginning: Box<[u8]>,

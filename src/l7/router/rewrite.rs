@@ -17,7 +17,7 @@ use crate::l7::framing::authority_has_port;
 use crate::l7::framing::limits::REQUEST_LINE_BYTES_MAX;
 
 /// A rule's rewrite, compiled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rewriter {
     host: Option<Replacer>,
     path: Option<Replacer>,
@@ -137,14 +137,14 @@ impl Rewriter {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Replacer {
     regex: Regex,
     /// What a match becomes.
     parts: Box<[Part]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Part {
     Text(Box<[u8]>),
     /// A group of the expression, by its number; nothing where it took no part in the match.
