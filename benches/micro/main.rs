@@ -1,6 +1,6 @@
 //! What is pure, alone on a core: picking a target, config text to snapshot, recording a duration, heads of HTTP messages.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram, framing --> a time for each case; the ratios between them are the result
+//!     main --criterion's settings--> pick, snapshot, histogram, framing --> a time for each case; ratios are the result
 //!
 //! They show how cost grows with the number of targets, which no run beside peers does, and tell in a minute whether a change
 //! made one of these dearer. What a connection costs in all is what `side_by_side` measures.

@@ -81,11 +81,8 @@ pub struct RequestEdits<'a> {
     pub upgrade: Upgrade,
 }
 
-const BOUNDS: Bounds = Bounds {
-    first_line_bytes_max: REQUEST_LINE_BYTES_MAX,
-    field_bytes_max: FIELD_BYTES_MAX,
-    fields_bytes_max: REQUEST_FIELDS_BYTES_MAX,
-};
+const BOUNDS: Bounds =
+    Bounds { first_line: REQUEST_LINE_BYTES_MAX, one_field: FIELD_BYTES_MAX, all_fields: REQUEST_FIELDS_BYTES_MAX };
 
 /// No line of a head that is this short is past a limit.
 const AT_ONCE_BYTES_MAX: usize = 8 << 10;
@@ -309,7 +306,7 @@ impl RequestHead {
     /// The method; case matters (RFC 9110, 9.1).
     #[must_use]
     pub fn method(&self) -> &[u8] {
-        &self.bytes[..self.method_length]
+        self.bytes.get(..self.method_length).unwrap_or_default()
     }
 
     /// The response to it has no body.

@@ -54,7 +54,7 @@ pub(super) fn parse(method: &[u8], target: &[u8], finding: &mut Finding) -> Resu
         _ => absolute(target)?,
     };
     // Raw UTF-8, which many clients send: no RFC allows it, and nobody is confused by it.
-    if target.iter().fold(false, |any, byte| any | (*byte >= 0x80)) {
+    if !target.is_ascii() {
         finding.add(Class::Acceptable, Reason::AmbiguousUri);
     }
     // A fragment never leaves a client that follows RFC 9110, 4.2.5. Some targets cut there, some do not: we do.
