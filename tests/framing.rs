@@ -14,8 +14,8 @@ use std::path::Path;
 use corpus::{Case, Outcome};
 use weir::config::Hygiene;
 use weir::l7::framing::{
-    Body, BodyLength, ClientConnection, Finding, Form, Forward, Length, RequestEdits, RequestHead, ResponseEdits,
-    ResponseHead, Upgrade, Verdict, Version,
+    Body, BodyLength, ClientConnection, Finding, Form, Forward, Length, Reason, RequestEdits, RequestHead,
+    ResponseEdits, ResponseHead, Upgrade, Verdict, Version,
 };
 
 /// How what was sent is cut up.
@@ -148,7 +148,7 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 fn words(finding: Finding, more: Option<&str>) -> Vec<String> {
-    let words = [Some(finding.class.as_str()), finding.reason.map(|reason| reason.as_str()), more];
+    let words = [Some(finding.class.as_str()), finding.reason.map(Reason::as_str), more];
     words.into_iter().flatten().map(str::to_owned).collect()
 }
 

@@ -15,6 +15,7 @@ use super::fields::{Field, Kind, elements};
 
 /// What the two fields say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is something that was there or was not.
 pub(super) struct Lengths {
     /// `Content-Length`, if it is there.
     pub(super) content_length: Option<u64>,
@@ -89,13 +90,14 @@ impl Lengths {
         let mut codings = 0;
         for coding in elements(value) {
             codings += 1;
-            let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            match (self.is_chunked, is_chunked) {
-                (true, true) => return Err(BadLength::ChunkedTwice),
-                (true, false) => return Err(BadLength::TransferEncoding),
-                (false, true) => self.is_chunked = true,
-                (false, false) if is_token(coding) => return Err(BadLength::UnknownCoding),
-                (false, false) => return Err(BadLength::TransferEncoding),
+            if coding.eq_ignore_ascii_case(b"chunked") {
+                if std::mem::replace(&mut self.is_chunked, true) {
+                    return Err(BadLength::ChunkedTwice);
+                }
+            } else if self.is_chunked || !is_token(coding) {
+                return Err(BadLength::TransferEncoding);
+            } else {
+                return Err(BadLength::UnknownCoding);
             }
         }
         if codings == 0 {
