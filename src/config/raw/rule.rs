@@ -224,9 +224,12 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     for (part, given) in parts.iter_mut().zip(&given) {
         *part = given.as_ref().map_or(*part, |given| &given.value);
     }
-    if parts == REQUEST_ITSELF && are_read {
+    if !are_read {
+        return None;
+    }
+    if parts == REQUEST_ITSELF {
         let what = "it leads to where the request came from, for ever";
-        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
+        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port and path"));
         return None;
     }
     let [protocol, host, port, path, query] = parts.map(Arc::from);
