@@ -229,7 +229,7 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     }
     if parts == REQUEST_ITSELF {
         let what = "it leads to where the request came from, for ever";
-        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
+        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port and path"));
         return None;
     }
     let [protocol, host, port, path, query] = parts.map(Arc::from);

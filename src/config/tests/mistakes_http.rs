@@ -352,7 +352,7 @@ fn r_r3_values_of_a_redirect() {
         ("status = 300, host = \"a\"", ".status: 300 is not among them; choose 301, 302, 303, 307 or 308".into()),
         (
             "status = 301",
-            ": it leads to where the request came from, for ever; change at least one of protocol, host, port, path and query".into(),
+            ": it leads to where the request came from, for ever; change at least one of protocol, host, port and path".into(),
         ),
         ("status = 301, protocol = \"HTTPS\"", ".protocol: \"HTTPS\" is not known; choose \"http\" or \"https\" or \"#{protocol}\"".into()),
         (

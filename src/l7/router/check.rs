@@ -46,7 +46,7 @@ const FIXED_BODY_BYTES_MAX: usize = 1024;
 
 /// Priorities of rules that are in order.
 pub(super) fn priorities(rules: &[Rule]) -> Result<(), RouterError> {
-    for rule in rules.iter().filter(|rule| !PRIORITIES.contains(&rule.priority)) {
+    if let Some(rule) = rules.iter().find(|rule| !PRIORITIES.contains(&rule.priority)) {
         let what = format!("{} is not a priority", rule.priority);
         let mend = format!("choose one from {} to {}", PRIORITIES.start(), PRIORITIES.end());
         return Err(Wrong::new(what, mend).of(Some(rule.priority)));
