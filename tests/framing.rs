@@ -63,6 +63,7 @@ fn the_fuzzers_seeds_are_of_the_corpus() {
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         if std::env::var_os("WRITE_SEEDS").is_some() {
+            let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).expect("fuzz/seeds");
             for (index, seed) in seeds.iter().enumerate() {
                 fs::write(folder.join(format!("{index:03}")), seed).expect("a seed");

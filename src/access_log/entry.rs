@@ -41,6 +41,7 @@ pub struct Entry<'a> {
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, and most are requests")]
 pub enum What<'a> {
     /// A connection of an L4 listener.
     Connection,

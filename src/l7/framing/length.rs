@@ -6,7 +6,7 @@
 //!     -                  n               n bytes
 //!     chunked            -               chunked
 //!     chunked            n               request: chunked, and an ambiguous one; response: bad
-//!     -                  n, n            n bytes; in a request ambiguous
+//!     -                  n, n            n bytes; in a request ambiguous, or severe in a list
 //!     -                  n, m            nobody knows: refused
 //!     anything else      any             refused
 //! ```
@@ -25,7 +25,9 @@ pub(super) struct Lengths {
     /// `Transfer-Encoding: chunked`.
     pub(super) is_chunked: bool,
     /// The coding was in a list with empty elements.
-    pub(super) is_odd: bool,
+    pub(super) has_odd_coding: bool,
+    /// A number was in a list.
+    pub(super) has_list: bool,
 }
 
 /// Why the two fields cannot be read.
@@ -76,6 +78,7 @@ impl Lengths {
                 None => {}
             }
         }
+        self.has_list |= memchr::memchr(b',', value).is_some();
         // Leading zeros are legal, and somebody may take them for an octal number.
         self.is_plain =
             is_first && !self.is_duplicate && is_canonical && (value.len() == 1 || value.first() != Some(&b'0'));
@@ -98,7 +101,7 @@ impl Lengths {
         if codings == 0 {
             return Err(BadLength::TransferEncoding);
         }
-        self.is_odd |= memchr::memchr(b',', value).is_some();
+        self.has_odd_coding |= memchr::memchr(b',', value).is_some();
         Ok(())
     }
 }

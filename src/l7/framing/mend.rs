@@ -144,13 +144,13 @@ fn fields(mut rest: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) 
 
 /// obs-fold (RFC 9112, 5.2): replaced by a space.
 fn continued(line: &[u8], last: &Last, finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+    finding.add(Class::Ambiguous, Reason::NonCompliantHeader);
     match last {
         Last::None => return Err(Refused::bad("whitespace ahead of the first field", Reason::BadHeader)),
         Last::Essential => return Err(Refused::bad("a field that decides about framing is folded", Reason::BadHeader)),
         Last::Dropped => return Ok(()),
         Last::Written => {}
     }
-    finding.add(Class::Ambiguous, Reason::NonCompliantHeader);
     mended.truncate(mended.len() - 2);
     mended.push(b' ');
     value(trim(line), finding, mended);

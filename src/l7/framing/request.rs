@@ -260,7 +260,7 @@ impl RequestHead {
 
     /// What is odd about the lengths, given method and version.
     fn weigh(&mut self) {
-        let Lengths { content_length, is_duplicate, is_chunked, is_odd, .. } = self.lengths;
+        let Lengths { content_length, is_duplicate, is_chunked, has_odd_coding, has_list, .. } = self.lengths;
         if self.options.names_essential {
             self.finding.add(Class::Ambiguous, Reason::SuspiciousHeader);
         }
@@ -273,8 +273,11 @@ impl RequestHead {
         if is_chunked && content_length.is_some() {
             self.finding.add(Class::Ambiguous, Reason::BothTeClPresent);
         }
-        if is_odd {
-            self.finding.add(Class::Ambiguous, Reason::BadTransferEncoding);
+        if has_odd_coding {
+            self.finding.add(Class::Severe, Reason::BadTransferEncoding);
+        }
+        if has_list {
+            self.finding.add(Class::Severe, Reason::BadContentLength);
         }
         if is_duplicate {
             self.finding.add(Class::Ambiguous, Reason::DuplicateContentLength);

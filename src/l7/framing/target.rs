@@ -95,7 +95,7 @@ pub(super) struct Authority {
 }
 
 /// Whether an authority names a port; `None` when it is no authority.
-pub(in crate::l7) fn splits_as_authority(authority: &[u8]) -> Option<bool> {
+pub(in crate::l7) fn authority_has_port(authority: &[u8]) -> Option<bool> {
     split_authority(authority).map(|parts| authority.len() > parts.host_length)
 }
 

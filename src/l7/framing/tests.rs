@@ -352,7 +352,9 @@ fn read_response(pieces: &[&[u8]]) -> Result<Option<(ResponseHead, usize)>, ()> 
 
 fn write_request(head: &RequestHead) -> Vec<u8> {
     let mut out = Vec::new();
-    head.write(&EDITS, &mut out);
+    // The exchange gives one where the client sent none.
+    let host = head.authority().is_empty().then_some(&b"h"[..]);
+    head.write(&RequestEdits { host, ..EDITS }, &mut out);
     out
 }
 
@@ -402,7 +404,7 @@ proptest! {
             prop_assert_eq!(taken, written.len());
             prop_assert_eq!(again.body(), head.body());
             prop_assert_eq!((again.method(), again.path(), again.query()), (head.method(), head.path(), head.query()));
-            prop_assert_eq!(again.authority(), head.authority());
+            prop_assert!(again.authority() == head.authority() || head.authority().is_empty());
             prop_assert_eq!(write_request(&again), written);
         }
     }

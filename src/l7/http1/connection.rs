@@ -122,6 +122,7 @@ impl<W: World> Connection<'_, W> {
                     }
                 }
                 Err(refused) => {
+                    begun.record.client_bytes += buf.len() as u64;
                     begun.record.finding = refused.finding;
                     let refused = |exchange| Head::Refused(exchange, Why::of_status(refused.status));
                     return Poll::Ready(exchange.take().map_or(Head::Over(Closed::Completed), refused));

@@ -66,7 +66,7 @@ fn rewrite(exchange: &mut Exchange, rewriter: Option<&Rewriter>) -> Result<(), W
         query: request.query(),
     };
     let transform = rewriter.rewrite(&original, scratch, path, host);
-    record.transform = Some(transform);
+    record.transform_status = transform.as_str();
     if transform == Transform::Success { Ok(()) } else { Err(Why::RewriteFailed) }
 }
 

@@ -80,7 +80,8 @@ mod tests {
         let beginning = |text| Expression::new(text).unwrap().beginning;
         assert_eq!(*beginning("^/v[0-9]+/"), *b"/v");
         assert_eq!(*beginning("^/exact$"), *b"/exact");
-        for text in ["/v1", "^(/a|/b)", "^/a|/b", "(?i)^/a", "(?m)^/a", "^/?a", "^"] {
+        assert_eq!(*beginning("(?i)^/a"), *b"/");
+        for text in ["/v1", "^(/a|/b)", "^/a|/b", "(?i)^a", "(?m)^/a", "^/?a", "^"] {
             assert_eq!(*beginning(text), *b"", "{text}");
         }
     }
