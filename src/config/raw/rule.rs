@@ -227,16 +227,11 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     for (part, given) in parts.iter_mut().zip(&given) {
         *part = given.as_ref().map_or(*part, |given| &given.value);
     }
-    if parts == REQUEST_ITSELF {
-        let what = "it leads to where the request came from, for ever";
-        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port and path"));
-        return None;
-    }
     let [protocol, host, port, path, query] = parts.map(Arc::from);
     Some(RawVerb::Redirect(Redirect { status: status?.value, protocol, host, port, path, query }))
 }
 
-/// Protocol, host, port, path and query of a redirect that say nothing.
+/// Protocol, host, port, path and query of a redirect that says nothing of them.
 const REQUEST_ITSELF: [&str; 5] = ["#{protocol}", "#{host}", "#{port}", "/#{path}", "#{query}"];
 
 fn fixed_response(table: &Table<'_>) -> Option<RawVerb> {
