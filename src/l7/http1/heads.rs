@@ -3,7 +3,6 @@
 //! Whole heads are written by `framing`; here is decided with what.
 
 use std::io::Write as _;
-
 use std::net::SocketAddr;
 
 use super::exchange::Exchange;
