@@ -8,6 +8,9 @@
 #[path = "support/corpus.rs"]
 mod corpus;
 
+use std::fs;
+use std::path::Path;
+
 use corpus::{Case, Outcome};
 use weir::config::Hygiene;
 use weir::l7::framing::{
@@ -48,6 +51,44 @@ fn what_reaches_the_target_is_one_message_and_stays_as_it_is() {
             assert_eq!(show(&[outcome_bytes(&one)]), show(&[outcome_bytes(outcome)]), "{}", case.name);
         }
     }
+}
+
+/// The fuzzer begins with these: a part of the corpus, so that a message that is new there is tried in all its mutations.
+#[test]
+fn the_fuzzers_seeds_are_of_the_corpus() {
+    for (target, seeds) in [
+        ("request_head", seeds(&corpus::load("requests"), 5, |sent| sent)),
+        ("response_head", seeds(&corpus::load("responses"), 2, |sent| sent)),
+        ("chunked_body", seeds(&chunked(corpus::load("requests")), 1, behind_the_head)),
+    ] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        if std::env::var_os("WRITE_SEEDS").is_some() {
+            fs::create_dir_all(&folder).expect("fuzz/seeds");
+            for (index, seed) in seeds.iter().enumerate() {
+                fs::write(folder.join(format!("{index:03}")), seed).expect("a seed");
+            }
+        }
+        for (index, seed) in seeds.iter().enumerate() {
+            let file = fs::read(folder.join(format!("{index:03}"))).unwrap_or_default();
+            assert!(file == *seed, "{target}/{index:03} is old: WRITE_SEEDS=1 cargo test --test framing seeds");
+        }
+    }
+}
+
+/// Each so manieth message, if it is short: two bytes that say where the fuzzer cuts, and a part of it.
+fn seeds(cases: &[Case], each: usize, part: fn(&[u8]) -> &[u8]) -> Vec<Vec<u8>> {
+    let short = cases.iter().step_by(each).filter(|case| case.sent.len() < 1_000);
+    short.map(|case| [&[7, 16][..], part(&case.sent)].concat()).collect()
+}
+
+fn chunked(mut cases: Vec<Case>) -> Vec<Case> {
+    cases.retain(|case| case.name.starts_with("chunks.txt"));
+    cases
+}
+
+fn behind_the_head(message: &[u8]) -> &[u8] {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n").map_or(message.len(), |at| at + 4);
+    &message[end..]
 }
 
 fn outcome_bytes(outcome: &Outcome) -> Outcome {
@@ -143,8 +184,9 @@ fn requests(case: &Case, cut: usize) -> Vec<Outcome> {
                 }
             }
             if input.rest.is_empty() {
-                if head.is_started() {
-                    outcomes.push(outcome("incomplete", vec!["head".to_owned()], vec![]));
+                if head.is_started() || outcomes.is_empty() {
+                    let what = if head.is_started() { "head" } else { "nothing" };
+                    outcomes.push(outcome("incomplete", vec![what.to_owned()], vec![]));
                 }
                 return outcomes;
             }
@@ -158,7 +200,9 @@ fn requests(case: &Case, cut: usize) -> Vec<Outcome> {
             return outcomes;
         }
         let mut bytes = Vec::new();
-        head.write(&REQUEST_EDITS, &mut bytes);
+        // 1.1 wants one: the exchange names the target where the client named nobody.
+        let host = head.authority().is_empty().then_some(&b"target.example"[..]);
+        head.write(&RequestEdits { host, ..REQUEST_EDITS }, &mut bytes);
         let head_length = bytes.len();
         match relay(head.body(), Form::AsReceived, &mut input, &mut bytes) {
             BodyEnd::Complete => {}

@@ -1,7 +1,7 @@
-//! What is pure, alone on a core: picking a target, a snapshot from its text, recording a duration, a sticky request, noting a
-//! line of the log.
+//! What is pure, alone on a core: picking a target, a snapshot from its text, recording a duration, a sticky request, noting a line
+//! of the log, reading and writing a head.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram, sticky, access_log --> a time for each case
+//!     main --criterion's settings--> pick, snapshot, histogram, sticky, access_log, framing --> a time for each case
 //!
 //! The ratios between the times are the result.
 //!
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod framing;
 mod histogram;
 mod pick;
 mod snapshot;
@@ -29,6 +30,7 @@ fn main() {
     histogram::bench(&mut criterion);
     sticky::bench(&mut criterion);
     access_log::bench(&mut criterion);
+    framing::bench(&mut criterion);
     criterion.final_summary();
 }
 

@@ -123,11 +123,15 @@ impl<'run> Panel<'run> {
     fn label(&self, area: &Area, plot: &Plot, bar: &Bar) -> Result<()> {
         let (middle, top) = (bar.left + bar.pitch / 2, plot.y(bar.ratio));
         let number = if bar.ratio < 9.995 { format!("{:.2}", bar.ratio) } else { format!("{:.0}", bar.ratio) };
-        let (size, ink) = match bar.row.peer {
-            Kind::Weir => (SMALL_BOLD, color(Kind::Weir)),
-            _ => (SMALL, SOFT_INK),
+        let size = if bar.pitch < LABEL_WIDTH { SMALLEST } else { SMALL };
+        let (bold, ink) = match bar.row.peer {
+            Kind::Weir => (true, color(Kind::Weir)),
+            _ => (false, SOFT_INK),
         };
-        area.draw(&Rectangle::new([(middle - 14, top - 17), (middle + 14, top - 2)], WHITE.filled()))?;
+        let size = Size { bold, ..size };
+        // Not over the number of the bar beside it.
+        let half = bar.pitch.min(LABEL_WIDTH) / 2;
+        area.draw(&Rectangle::new([(middle - half, top - 17), (middle + half, top - 2)], WHITE.filled()))?;
         text(area, &number, (middle, top - 16), size, &ink, HPos::Center)?;
         if !self.scenario.figures.contains(&Figure::Failed) {
             return Ok(());
@@ -252,7 +256,6 @@ struct Size {
 const HEADLINE: Size = Size { pixels: 28, bold: true };
 const TITLE: Size = Size { pixels: 20, bold: true };
 const SMALL: Size = Size { pixels: 16, bold: false };
-const SMALL_BOLD: Size = Size { pixels: 16, bold: true };
 const SMALLEST: Size = Size { pixels: 14, bold: false };
 /// Whatever the reader's machine has.
 const FONT: &str = "sans-serif";
@@ -269,6 +272,8 @@ const GAP: i32 = 56;
 const PANEL_WIDTH: i32 = (WIDTH - 2 * MARGIN - GAP) / 2;
 const PANEL_HEIGHT: i32 = 312;
 const GROUP_GAP: i32 = 22;
+/// Of three digits and a point in small letters.
+const LABEL_WIDTH: i32 = 28;
 const BAR_PITCH_MAX: i32 = 62;
 const LEGEND_GAP: i32 = 18;
 const GRID_STEP: f64 = 0.5;

@@ -108,11 +108,14 @@ fn request_line(request: &Request<'_>, out: &mut Vec<u8>) {
     };
     part(method, out);
     out.push(b' ');
-    out.extend_from_slice(request.kind.scheme().as_bytes());
-    out.extend_from_slice(b"://");
-    part(request.host, out);
-    out.push(b':');
-    text::number(request.port.into(), out);
+    // Another form than a path (RFC 9112 3.2) is no URL's end: it stands alone.
+    if uri.is_empty() || uri.starts_with(b"/") {
+        out.extend_from_slice(request.kind.scheme().as_bytes());
+        out.extend_from_slice(b"://");
+        part(request.host, out);
+        out.push(b':');
+        text::number(request.port.into(), out);
+    }
     part(uri, out);
     out.push(b' ');
     part(version.as_bytes(), out);

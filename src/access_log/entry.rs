@@ -41,6 +41,7 @@ pub struct Entry<'a> {
 
 /// What an entry is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lives for one call, and most are requests")]
 pub enum What<'a> {
     /// A connection of an L4 listener.
     Connection,
@@ -103,7 +104,7 @@ pub enum Line<'a> {
     Parsed {
         /// Method.
         method: &'a [u8],
-        /// Path and query, as the client sent them.
+        /// Path and query, as the client sent them; or another form of it, such as `http://host/path` or `*`.
         uri: &'a [u8],
         /// `HTTP/1.1`, say.
         version: &'a str,

@@ -3,7 +3,7 @@
 //!     control: apply, reopen, stop --.
 //!     sinks: batches -----------------`-> one queue, in order --> format --> block --BLOCK_BYTES, or queue empty--> Output
 //!
-//! Orders come through the same queue as batches, so what was recorded before a change is written as it was before.
+//! Orders come through the same queue as batches, so what was handed over before a change is written as it was before.
 //! `apply` opens the new place itself: when that fails, nothing has changed. At a stop the thread goes on until every sink is
 //! closed, or for `STOP_GRACE`.
 //! A place that cannot be written to costs the lines of each attempt, counted; one line of the log says so and how to mend it,
@@ -245,6 +245,10 @@ impl Thread {
             Message::Batch(batch) => self.format(batch),
             Message::Switch(destination) => {
                 self.write_out();
+                if destination.is_some() {
+                    // Once, ahead of the traffic: a block and the line that fills it.
+                    self.block.reserve(2 * BLOCK_BYTES);
+                }
                 self.destination = destination;
                 self.lost = None;
             }

@@ -90,8 +90,7 @@ pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
 pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle
-/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx 60 s,
-/// HAProxy's `pool-purge-delay` 5 s.)
+/// connection, so that a request does not meet that close on its way; whoever knows the targets better says so. (nginx: 60 s.)
 pub const KEEP_ALIVE_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
 
 /// How old a connection to a target may get. Ours: to a day.
@@ -118,8 +117,11 @@ pub const FIELD_VALUE_BYTES_MAX: usize = 256;
 /// A rule's priority. ALB.
 pub const RULE_PRIORITY: RangeInclusive<u16> = 1..=50_000;
 
-/// Longest pattern, regular expression or replacement of a rule. ALB: 128 for patterns, 1,024 for expressions.
-pub const PATTERN_BYTES_MAX: usize = 1024;
+/// Longest host, path, value or part of a redirect in a rule. ALB.
+pub const PATTERN_BYTES_MAX: usize = 128;
+
+/// Longest regular expression and replacement in a rule. ALB.
+pub const REGEX_BYTES_MAX: usize = 1024;
 
 /// Longest method or header name of a condition. ALB.
 pub const HEADER_NAME_BYTES_MAX: usize = 40;

@@ -150,9 +150,7 @@ impl Failure {
                 "it answers, with a status that the matcher does not name: ask for the check's path by hand (`curl -I`), and \
                  look at the path, the host and the matcher of the health check"
             }
-            Failure::NotHttp => {
-                "it answers, and not in HTTP: is the check's port that of another protocol, TLS say?"
-            }
+            Failure::NotHttp => "it answers, and not in HTTP: is the check's port that of another protocol, TLS say?",
             Failure::Denied => {
                 "the balancer's own host forbids the connection: look at the output rules (`nft list ruleset`) and at \
                  routes of type prohibit"

@@ -49,13 +49,15 @@ pub enum Why {
     Deregistered,
     /// The drain deadline was over (requirement K3).
     Drained,
+    /// The rule's rewrite made no path or host of the request's (ALB's 500).
+    RewriteFailed,
     /// This host ran out of something: descriptors, ports, buffers.
     Host,
 }
 
 impl Why {
     /// Every one, in the order of the counters.
-    pub const ALL: [Why; 24] = [
+    pub const ALL: [Why; 25] = [
         Why::BadRequest,
         Why::UriTooLong,
         Why::HeadersTooLarge,
@@ -79,6 +81,7 @@ impl Why {
         Why::BadResponse,
         Why::Deregistered,
         Why::Drained,
+        Why::RewriteFailed,
         Why::Host,
     ];
 
@@ -95,7 +98,7 @@ impl Why {
             Why::ClientGone => 460,
             Why::ForwardedTooLong => 463,
             Why::VersionMismatch => 464,
-            Why::Host => 500,
+            Why::RewriteFailed | Why::Host => 500,
             Why::NotImplemented => 501,
             Why::ConnectFailed | Why::TargetClosed | Why::BadResponse | Why::Deregistered => 502,
             Why::NoTarget | Why::Loopback | Why::Drained => 503,
@@ -131,6 +134,7 @@ impl Why {
             Why::BadResponse => "bad_response",
             Why::Deregistered => "deregistered",
             Why::Drained => "drained",
+            Why::RewriteFailed => "rewrite_failed",
             Why::Host => "host",
         }
     }

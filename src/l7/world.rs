@@ -67,11 +67,7 @@ pub trait World {
     fn recycle(&self, exchange: Box<Exchange>);
 
     /// A connection to a target: an idle one, or a new one, to another target where one fails (requirement B6).
-    fn lease(
-        &self,
-        wish: &Wish<'_>,
-        attempts: &mut Self::Attempts,
-    ) -> impl Future<Output = Result<Self::Lease, Why>>;
+    fn lease(&self, wish: &Wish<'_>, attempts: &mut Self::Attempts) -> impl Future<Output = Result<Self::Lease, Why>>;
 
     /// Appends the targets that did not accept a connection, for the log.
     fn missed(&self, attempts: &Self::Attempts, missed: &mut Vec<SocketAddr>);

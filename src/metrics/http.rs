@@ -8,7 +8,7 @@ use crate::l7::{Class, Why};
 use crate::shard::{HttpCounts, ListenerReport};
 
 /// First digits of statuses, as labels.
-pub(super) const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+pub const CODE_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 pub(super) fn write(text: &mut Text, listeners: &Listeners) {
     let http = || listeners.iter().filter(|(_, reports)| reports.iter().any(|report| report.http.is_some()));

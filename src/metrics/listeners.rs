@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
-use super::http;
 use super::histogram::{Buckets, LATENCY_US, LIFETIME_US};
+use super::http;
 use super::names::{self, Metric};
 use super::text::Text;
 use crate::shard::{CloseReason, ListenerReport, RefuseReason, ShardReport};

@@ -22,6 +22,7 @@ mod tests;
 mod text;
 
 pub use histogram::merged;
+pub use http::CODE_CLASSES;
 pub use process::Process;
 pub use scrape::{Heartbeat, Scrape};
 pub use targets::{checks_per_second, worst_state};

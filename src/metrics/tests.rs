@@ -12,10 +12,11 @@ use super::{Heartbeat, Process, Scrape, names, worst_state};
 use crate::access_log::{SinkCounts, WriteCounts};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, State};
+use crate::l7::Why;
 use crate::ring::RingCounts;
 use crate::shard::{
-    CheckCounts, CloseReason, GroupReport, ListenerCounts, ListenerReport, RefuseReason, ShardReport, TargetCounts,
-    TargetReport,
+    CheckCounts, CloseReason, GroupReport, HttpCounts, ListenerCounts, ListenerReport, RefuseReason, ShardReport,
+    TargetCounts, TargetReport,
 };
 
 #[test]
@@ -116,7 +117,9 @@ fn the_documentation_names_every_reason_and_state() {
     let closed: Vec<&str> = CloseReason::ALL.iter().map(|reason| reason.as_str()).collect();
     let states = STATES.map(State::as_str);
     let rows = [("`reason` of refused connections", &*refused), ("`reason` of closed connections", &*closed)];
-    for (label, values) in rows.into_iter().chain([("`state`", &states[..])]) {
+    let errors = Why::ALL.map(Why::as_str);
+    let error_row = "`reason` of HTTP errors, with the status that the client gets where it can still be told";
+    for (label, values) in rows.into_iter().chain([("`state`", &states[..]), (error_row, &errors[..])]) {
         let row = DOCUMENT.lines().find(|line| line.starts_with(&format!("| {label} |"))).expect(label);
         let missing = values.iter().find(|value| !row.contains(&format!("`{value}`")));
         assert_eq!(missing, None, "docs/metrics.md, {label}");
@@ -181,7 +184,7 @@ fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
         first_byte_us: connect_us.clone(),
         duration_us: connect_us.clone(),
         request_us: connect_us.clone(),
-        http: None,
+        http: Some(HttpCounts { requests: 7, classes: [0, 6, 0, 1, 0], ..HttpCounts::default() }),
         connect_us,
     }
 }

@@ -121,7 +121,12 @@ fn question(target: &TargetState, check: &HttpCheck) -> String {
     )
 }
 
-async fn connect(ring: &Ring, target: &TargetState, plan: &HealthCheck, source: Option<IpAddr>) -> Result<TcpStream, Failure> {
+async fn connect(
+    ring: &Ring,
+    target: &TargetState,
+    plan: &HealthCheck,
+    source: Option<IpAddr>,
+) -> Result<TcpStream, Failure> {
     let mut address = target.address;
     address.set_port(plan.port.unwrap_or(address.port()));
     let socket = options::target_socket(address, source).map_err(|error| Failure::from_io(&error))?;

@@ -19,11 +19,7 @@ use crate::ring::{Ring, Stream, TcpStream, options};
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn to_target(
-    shard: &Shard,
-    connection: &Connection,
-    group: &Group,
-) -> Result<TcpStream, CloseReason> {
+pub(super) async fn to_target(shard: &Shard, connection: &Connection, group: &Group) -> Result<TcpStream, CloseReason> {
     let attempts = usize::from(group.config().retries) + 1;
     let started = shard.ring.now();
     let mut tried: Vec<Rc<TargetState>> = Vec::new();

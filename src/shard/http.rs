@@ -16,8 +16,8 @@ use quanta::Instant;
 
 use super::close::CloseReason;
 use super::connect;
-use super::http_log;
 use super::group::{Pick, TargetState};
+use super::http_log;
 use super::listening::Serving;
 use super::microseconds;
 use super::run::Shard;
@@ -55,7 +55,12 @@ impl Port {
 }
 
 /// Serves a client to its end.
-pub(super) async fn serve(shard: &Rc<Shard>, connection: &Rc<Connection>, client: &TcpStream, local: SocketAddr) -> CloseReason {
+pub(super) async fn serve(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    client: &TcpStream,
+    local: SocketAddr,
+) -> CloseReason {
     let port = Port::new(Rc::clone(shard), Rc::clone(connection), local);
     match l7::serve(&port, client).await {
         l7::Closed::Completed => CloseReason::Completed,
@@ -225,18 +230,9 @@ impl Port {
         used: Use,
     ) -> Leased {
         self.connection.target.replace(Some(Rc::clone(target)));
-        let busy = Busy {
-            shard: Rc::clone(&self.shard),
-            connection: Rc::clone(&self.connection),
-            target: Rc::clone(target),
-        };
-        Leased {
-            stream,
-            made_at,
-            keep_alive,
-            used,
-            busy,
-        }
+        let busy =
+            Busy { shard: Rc::clone(&self.shard), connection: Rc::clone(&self.connection), target: Rc::clone(target) };
+        Leased { stream, made_at, keep_alive, used, busy }
     }
 }
 

@@ -24,7 +24,8 @@ pub use accept::RefuseReason;
 pub use close::CloseReason;
 pub use mailbox::{Apply, Mailbox, Order};
 pub use report::{
-    CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport, histogram_us,
+    CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport,
+    histogram_us,
 };
 pub use run::{Setup, Start, start};
 

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, Waker};
 use quanta::Instant;
 use slab::Slab;
 
-use super::listening::Listening;
-use super::microseconds;
 use super::close::CloseReason;
 use super::group::TargetState;
+use super::listening::Listening;
+use super::microseconds;
 use crate::l4::Side;
 use crate::ring::Ring;
 

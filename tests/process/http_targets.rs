@@ -229,6 +229,8 @@ fn r_p5_surplus_bytes_of_a_target_reach_nobody() {
     let late: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
     let later = Arc::clone(&late);
     let target = Target::start(Arc::new(move |stream: TcpStream| {
+        // What is sent later must not wait for an acknowledgement, which comes with the next request.
+        stream.set_nodelay(true).expect("TCP_NODELAY");
         let mut reader = Reader::new(stream);
         while let Ok(Some(request)) = reader.message(Kind::Request) {
             let mut bytes = http_target::ok(request.path());

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::place;
 
@@ -12,8 +13,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Lines of `[balancer]`.
     pub keys: String,
-    /// Whole tables: `[access_log]`.
-    pub tables: String,
+    /// `[access_log]`.
+    pub access_log: Option<PathBuf>,
+    /// Its other keys.
+    pub access_log_keys: String,
     pub listeners: Vec<Listener>,
     pub groups: Vec<Group>,
 }
@@ -50,7 +53,8 @@ impl Config {
             shards: 2,
             admin: place::free(),
             keys: String::new(),
-            tables: String::new(),
+            access_log: None,
+            access_log_keys: String::new(),
             listeners: Vec::new(),
             groups: Vec::new(),
         }
@@ -68,7 +72,7 @@ impl Config {
         let (mut config, address) = Config::relay(targets);
         config.listeners[0].protocol = "http";
         config.groups[0].protocol = "http";
-        config.tables = "[access_log]\npath = \"access.log\"\n".into();
+        config.access_log = Some("access.log".into());
         (config, address)
     }
 
@@ -109,11 +113,14 @@ impl Config {
     }
 
     pub fn to_toml(&self) -> String {
-        let Config { shards, admin, keys, tables, .. } = self;
+        let Config { shards, admin, keys, .. } = self;
         let mut text = format!(
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
-             [admin]\nlisten = \"{admin}\"\n{tables}\n"
+             [admin]\nlisten = \"{admin}\"\n"
         );
+        if let Some(path) = &self.access_log {
+            let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);
+        }
         for Listener { name, protocol, address, group, keys, tables } in &self.listeners {
             let _ = write!(
                 text,

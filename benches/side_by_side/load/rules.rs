@@ -1,5 +1,5 @@
 //! The rules of the scenario that has many: 1,000 over 200 hosts, each a host and a prefix of the path, and a URL for each of them.
-//! Whoever asks for anything else gets a 404, so a rule that is not found fails a request.
+//! A path that is not among them gets a 404, so a rule that is not found fails a request.
 
 /// Hosts, and rules for each.
 pub const HOSTS: usize = 200;

@@ -42,7 +42,7 @@ hosts:
     ))
 }
 
-/// The first host has what no other one is called, and 404 for a path that is not there.
+/// Its own 404 for a path that is not there. A host that is not there is the first one's.
 fn ruled(target_port: u16) -> String {
     let mut hosts = String::new();
     for host in rules::hosts() {

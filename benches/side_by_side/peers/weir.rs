@@ -34,10 +34,10 @@ pub(super) fn config(place: &Place, weight: u32) -> String {
         Duty::HttpRules => ruled(),
         _ => "default_action = { forward = \"app\" }\n".to_owned(),
     };
-    // As many as the busiest case has clients, for longer than any pause.
-    let keep_alive = match place.duty {
-        Duty::Relay => "",
-        _ => "keep_alive = { idle_max = 1024, idle_timeout = \"1h\" }\n",
+    // Nobody's pause ends a connection, and as many are kept to the target as the busiest case has clients.
+    let (idle_timeout, keep_alive) = match place.duty {
+        Duty::Relay => ("", ""),
+        _ => ("idle_timeout = \"1h\"\n", "keep_alive = { idle_max = 1024, idle_timeout = \"1h\" }\n"),
     };
     format!(
         r#"[balancer]
@@ -51,7 +51,7 @@ listen = "127.0.0.1:{admin_port}"
 name = "{protocol}"
 protocol = "{protocol}"
 address = "127.0.0.1:{port}"
-{actions}[[target_group]]
+{idle_timeout}{actions}[[target_group]]
 name = "app"
 protocol = "{protocol}"
 health_check = {{ protocol = "none" }}

@@ -111,6 +111,17 @@ fn r_m3_alb_a_relayed_connection_has_the_type_tcp() {
 }
 
 #[test]
+fn r_m3_alb_a_request_target_that_is_no_path_stands_alone() {
+    for uri in ["http://www.example.com/a", "*", "www.example.com:443"] {
+        let what = What::Request(Request {
+            line: Line::Parsed { method: b"GET", uri: uri.as_bytes(), version: "HTTP/1.1" },
+            ..request()
+        });
+        assert!(line(alb::write, &entry(&what)).contains(&format!("\"GET {uri} HTTP/1.1\"")));
+    }
+}
+
+#[test]
 fn r_m3_alb_times_are_seconds_with_milliseconds() {
     let of = |request_us| {
         let entry = entry(&What::Request(Request { request_us: Some(request_us), ..request() }));

@@ -103,7 +103,7 @@ fn paths(table: &Table<'_>) -> Option<Vec<PathMatch>> {
             None => table.item("path", value, http_values::path_pattern).map(PathMatch::Pattern),
         })
         .collect();
-    (!items.is_empty()).then_some(paths)
+    (!paths.is_empty()).then_some(paths)
 }
 
 fn path_table(table: &Table<'_>) -> Option<PathMatch> {
@@ -130,7 +130,7 @@ pub(super) fn action(parent: &Table<'_>, key: &'static str) -> Option<RawAction>
     let verbs = table.given(ACTION_VERBS);
     let of_forward = table.given(ACTION_OF_FORWARD);
     let verb = match verbs.as_slice() {
-        [("forward", _)] => forward(&table),
+        [("forward", _)] => Some(forward(&table)),
         [(verb, _)] => {
             for (key, line) in &of_forward {
                 let what = format!("it goes with a forward, and this is a {}", verb.replace('_', " "));
@@ -155,7 +155,7 @@ pub(super) fn action(parent: &Table<'_>, key: &'static str) -> Option<RawAction>
     Some(RawAction { place: format!("{}{key}", parent.place), line: table.line, verb, http_only })
 }
 
-fn forward(table: &Table<'_>) -> Option<RawVerb> {
+fn forward(table: &Table<'_>) -> RawVerb {
     let rewrite = table.table("rewrite", &format!("{}rewrite.", table.place), &keys::REWRITE);
     let groups = if table.is_list("forward") {
         weighted(table)
@@ -163,11 +163,11 @@ fn forward(table: &Table<'_>) -> Option<RawVerb> {
         let group = table.read("forward", http_values::group_name);
         vec![RawForward { place: format!("{}forward", table.place), group, weight: limits::GROUP_WEIGHT_DEFAULT }]
     };
-    Some(RawVerb::Forward {
+    RawVerb::Forward {
         groups,
         group_stickiness: table.read("group_stickiness", values::whole_seconds(&limits::STICKINESS)),
         rewrite: rewrite.as_ref().and_then(self::rewrite),
-    })
+    }
 }
 
 fn weighted(table: &Table<'_>) -> Vec<RawForward> {
@@ -227,6 +227,7 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     if parts == REQUEST_ITSELF && are_read {
         let what = "it leads to where the request came from, for ever";
         table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
+        return None;
     }
     let [protocol, host, port, path, query] = parts.map(Arc::from);
     Some(RawVerb::Redirect(Redirect { status: status?.value, protocol, host, port, path, query }))
@@ -244,6 +245,7 @@ fn fixed_response(table: &Table<'_>) -> Option<RawVerb> {
     if let Some(body) = body.as_ref().filter(|body| !body.value.is_empty() && [204, 205].contains(&status)) {
         let what = format!("a response of status {status} has no body (RFC 9110, 15.3)");
         table.wrong(body.line, "body", Wrong::new(what, "remove it, or choose another status"));
+        return None;
     }
     Some(RawVerb::FixedResponse(FixedResponse {
         status,

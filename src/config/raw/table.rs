@@ -120,10 +120,10 @@ impl<'t> Table<'t> {
         parse(value.get_ref()).map_err(|wrong| self.wrong(self.line_of(value), key, wrong)).ok()
     }
 
-    /// All of `items` that are good; `None` where the key is absent.
+    /// All of `items` that are good; `None` where there is none.
     pub fn read_items<T>(&self, key: &'static str, parse: impl Fn(&DeValue<'_>) -> Read<T>) -> Option<Vec<T>> {
-        self.get(key)?;
-        Some(self.items(key).into_iter().filter_map(|value| self.item(key, value, &parse)).collect())
+        let items: Vec<_> = self.items(key).into_iter().filter_map(|value| self.item(key, value, &parse)).collect();
+        (!items.is_empty()).then_some(items)
     }
 
     /// A table among `items`.

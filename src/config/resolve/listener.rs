@@ -40,8 +40,7 @@ impl Scope<'_> {
             self.report.at(*line, format!("{}.{key}", action.place), Wrong::new(what, mend));
         }
         let RawVerb::Forward { groups: forwards, .. } = action.verb.as_ref()? else { return None };
-        let group = forwards.iter().map(|forward| self.group_of(forward, raw, groups)).last()?;
-        group.map(Service::Relay)
+        self.group_of(forwards.first()?, raw, groups).map(Service::Relay)
     }
 
     fn http(&self, raw: &RawListener, groups: &[RawGroup]) -> Option<Service> {

@@ -54,8 +54,9 @@ fn a_huge_file_is_refused_unread() {
 #[test]
 fn the_sample_config_is_good() {
     let snapshot = good(SAMPLE);
-    let groups: Vec<_> = snapshot.listeners.iter().map(|l| &*snapshot.groups_of(l)[0].name).collect();
-    assert_eq!(groups, ["app", "db"]);
+    let groups = snapshot.listeners.iter().flat_map(|listener| snapshot.groups_of(listener));
+    let groups: Vec<_> = groups.map(|group| &*group.name).collect();
+    assert_eq!(groups, ["app", "api", "api-next", "db"]);
 }
 
 #[test]
@@ -63,7 +64,11 @@ fn the_defaults_that_the_sample_shows_are_those_that_hold() {
     let uncommented: String = SAMPLE
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.contains(" = ") && !rest.starts_with("token_file") => format!("{rest}\n"),
+            Some(rest)
+                if rest.contains(" = ") && !["token_file", "secret_file"].iter().any(|key| rest.starts_with(key)) =>
+            {
+                format!("{rest}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect();

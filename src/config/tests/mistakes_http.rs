@@ -89,10 +89,9 @@ fn values_of_an_http_listener() {
         key_says(typed, says);
     }
     for bad in ["", " x", "x ", "a\\r\\nSet-Cookie: b", "\u{e9}"] {
-        let shown = bad.replace('\u{e9}', "\u{e9}");
         key_says(
             &format!("server_header = \"{bad}\""),
-            &format!("server_header: \"{shown}\" cannot be the value of a header; {field_mend}"),
+            &format!("server_header: \"{bad}\" cannot be the value of a header; {field_mend}"),
         );
     }
 }

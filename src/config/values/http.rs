@@ -82,7 +82,9 @@ pub(in crate::config) fn host_pattern(value: &DeValue<'_>) -> Read<Arc<str>> {
         let what = format!("{} has a port, and the host is compared without it", quoted(typed));
         return Err(Wrong::new(what, format!("write {}", quoted(host))));
     }
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*?[:]".contains(&byte);
+    let is_address = typed.starts_with('[');
+    let allowed =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._*?".contains(&byte) || (is_address && b"[:]".contains(&byte));
     if is_made_of(typed, limits::PATTERN_BYTES_MAX, allowed) {
         return Ok(typed.into());
     }
@@ -108,18 +110,18 @@ pub(in crate::config) fn path_prefix(value: &DeValue<'_>) -> Read<Arc<str>> {
 
 /// A regular expression by its length; whether it is one is the router's to say.
 pub(in crate::config) fn regex(value: &DeValue<'_>) -> Read<Arc<str>> {
-    bounded(value, 1, limits::PATTERN_BYTES_MAX)
+    bounded(value, 1, limits::REGEX_BYTES_MAX)
 }
 
 /// What a match becomes: it goes into a request's head.
 pub(in crate::config) fn replacement(value: &DeValue<'_>) -> Read<Arc<str>> {
     let typed = text(value)?;
-    if typed.is_empty() || is_made_of(typed, limits::PATTERN_BYTES_MAX, is_visible) {
+    if typed.is_empty() || is_made_of(typed, limits::REGEX_BYTES_MAX, is_visible) {
         return Ok(typed.into());
     }
     let mend = format!(
         "use at most {} visible ASCII characters without blanks; write others as %20 and so on",
-        limits::PATTERN_BYTES_MAX
+        limits::REGEX_BYTES_MAX
     );
     Err(Wrong::new(format!("{} does not fit a request", quoted(typed)), mend))
 }

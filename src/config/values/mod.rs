@@ -97,10 +97,9 @@ pub(super) fn size(range: &RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Read
         };
         let bytes = match value {
             DeValue::Integer(typed) => integer(typed).and_then(|bytes| u64::try_from(bytes).ok()),
-            _ => match size_with_unit(typed) {
-                Some(bytes) => bytes,
-                None => return Err(Wrong::new(format!("{} is not a size", quoted(typed)), mend)),
-            },
+            _ => size_with_unit(typed)
+                .map(|bytes| u64::try_from(bytes).ok())
+                .ok_or_else(|| Wrong::new(format!("{} is not a size", quoted(typed)), mend))?,
         };
         bytes.filter(|bytes| range.contains(bytes)).ok_or_else(|| {
             let mend = format!("choose {} to {}", shown_size(*range.start()), shown_size(*range.end()));
@@ -109,15 +108,14 @@ pub(super) fn size(range: &RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Read
     }
 }
 
-/// `None`: no size. `Some(None)`: one that no `u64` holds.
-fn size_with_unit(typed: &str) -> Option<Option<u64>> {
+/// More than a `u64` holds may come out.
+fn size_with_unit(typed: &str) -> Option<u128> {
     let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = typed.split_at(digits);
     let (_, shift) = SIZE_UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
-    if number.is_empty() {
-        return None;
-    }
-    Some(number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)))
+    let is_number = !number.is_empty();
+    // So many digits that no number holds them are out of any range.
+    is_number.then(|| number.parse::<u64>().map_or(u128::MAX, |number| u128::from(number) << shift))
 }
 
 /// As the docs and errors write a size: in the largest unit that divides it.
@@ -135,17 +133,15 @@ pub(super) fn one_of<const N: usize>(numbers: &'static [u16; N]) -> impl Fn(&DeV
     move |value| {
         let typed = number(&(i64::MIN..=i64::MAX))(value)?;
         u16::try_from(typed).ok().filter(|typed| numbers.contains(typed)).ok_or_else(|| {
-            let list = numbers.map(|number| number.to_string());
-            Wrong::new(format!("{typed} is not among them"), format!("choose {}", or_list(&list)))
+            let known = numbers.map(|number| number.to_string());
+            Wrong::new(format!("{typed} is not among them"), format!("choose {}", or_list(&known)))
         })
     }
 }
 
-fn or_list(list: &[String]) -> String {
-    match list {
-        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
-        _ => list.concat(),
-    }
+fn or_list(texts: &[String]) -> String {
+    let Some((last, others)) = texts.split_last() else { return String::new() };
+    if others.is_empty() { last.clone() } else { format!("{} or {last}", others.join(", ")) }
 }
 
 pub(super) fn number<T>(range: &RangeInclusive<T>) -> impl Fn(&DeValue<'_>) -> Read<T>

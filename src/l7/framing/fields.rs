@@ -88,7 +88,7 @@ impl Field {
 /// Where httparse puts what it finds.
 pub(super) type Parsed<'b> = [std::mem::MaybeUninit<httparse::Header<'b>>; FIELDS_MAX];
 
-/// Notes where `parsed` are in `bytes`; `None` if one is too long, which a folded one may be.
+/// Notes where `parsed` are in `bytes`; `None` if one is too long, which a folded one may be, or does not end in CRLF.
 pub(super) fn note(bytes: &[u8], parsed: &[httparse::Header<'_>], fields: &mut Vec<Field>) -> Option<()> {
     let base = bytes.as_ptr().addr();
     fields.clear();
@@ -97,10 +97,8 @@ pub(super) fn note(bytes: &[u8], parsed: &[httparse::Header<'_>], fields: &mut V
         let value_at = header.value.as_ptr().addr() - base;
         let name_end = name_at + header.name.len();
         let value_end = value_at + header.value.len();
-        let is_canonical = value_at == name_end + 2
-            && bytes.get(name_end..value_at) == Some(b": ")
-            && bytes.get(value_end..value_end + 2) == Some(b"\r\n");
-        if header.name.len() + header.value.len() > FIELD_BYTES_MAX {
+        let ends_in_crlf = bytes.get(value_end..value_end + 2) == Some(b"\r\n");
+        if header.name.len() + header.value.len() > FIELD_BYTES_MAX || !(ends_in_crlf || is_end(&bytes[value_end..])) {
             return None;
         }
         fields.push(Field {
@@ -109,10 +107,16 @@ pub(super) fn note(bytes: &[u8], parsed: &[httparse::Header<'_>], fields: &mut V
             name_length: u16::try_from(header.name.len()).ok()?,
             value_length: u16::try_from(header.value.len()).ok()?,
             kind: Kind::of(header.name.as_bytes()),
-            is_canonical,
+            is_canonical: ends_in_crlf && value_at == name_end + 2 && bytes[name_end..value_at] == *b": ",
         });
     }
     Some(())
+}
+
+/// Blanks, and CRLF.
+fn is_end(text: &[u8]) -> bool {
+    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    text[blanks..].starts_with(b"\r\n")
 }
 
 /// What `Connection` says (RFC 9110, 7.6.1).

@@ -32,4 +32,5 @@ pub use body::{BadBody, Body, BodyLength, Form, Forward, Relayed, Truncated};
 pub use hygiene::{Class, Finding, Reason, Refused, Verdict};
 pub use request::{Read, RequestEdits, RequestHead, Version};
 pub use response::{BadResponse, ClientConnection, Length, ResponseEdits, ResponseHead};
+pub(in crate::l7) use target::splits_as_authority;
 pub use write::Upgrade;

@@ -70,7 +70,8 @@ pub struct RequestEdits<'a> {
     pub version: Version,
     /// In place of path and query.
     pub path_and_query: Option<&'a [u8]>,
-    /// In place of the authority, in `Host`.
+    /// In place of the authority, in `Host`. To be given where there is none: HTTP/1.0 may come without, and many targets refuse
+    /// the empty one that 1.1 would then have.
     pub host: Option<&'a [u8]>,
     /// Further fields that do not pass, in lower case.
     pub drop: &'a [&'a str],
@@ -85,6 +86,10 @@ const BOUNDS: Bounds = Bounds {
     field_bytes_max: FIELD_BYTES_MAX,
     fields_bytes_max: REQUEST_FIELDS_BYTES_MAX,
 };
+
+/// No line of a head that is this short is past a limit.
+const AT_ONCE_BYTES_MAX: usize = 8 << 10;
+const _: () = assert!(AT_ONCE_BYTES_MAX <= REQUEST_LINE_BYTES_MAX && AT_ONCE_BYTES_MAX <= FIELD_BYTES_MAX);
 
 impl RequestHead {
     /// An empty one; it allocates with the first byte.
@@ -112,6 +117,10 @@ impl RequestHead {
     /// # Errors
     /// `Refused`: this request is not served in any mode, and nothing that follows it can be read.
     pub fn read(&mut self, input: &[u8]) -> Result<Read, Refused> {
+        if let Some(length) = self.read_at_once(input) {
+            self.understand()?;
+            return Ok(Read { taken: length, complete: true });
+        }
         let mut taken = 0;
         loop {
             let piece = &input[taken..];
@@ -139,6 +148,16 @@ impl RequestHead {
         }
     }
 
+    /// The common case, without a look at each line: a head that is whole in the first piece, is past no limit, and
+    /// has nothing to mend. Anything else goes the long way; tests compare the two.
+    fn read_at_once(&mut self, input: &[u8]) -> Option<usize> {
+        let is_first = self.bytes.is_empty() && !matches!(input.first(), None | Some(b'\r' | b'\n'));
+        let length =
+            if is_first { self.parse_strictly(&input[..input.len().min(AT_ONCE_BYTES_MAX)])? } else { return None };
+        self.bytes.extend_from_slice(&input[..length]);
+        Some(length)
+    }
+
     /// Bytes that it keeps allocated.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
@@ -146,38 +165,43 @@ impl RequestHead {
     }
 
     fn parse(&mut self) -> Result<(), Refused> {
-        if !self.lines.has_bare_lf() && self.parse_strictly().is_ok() {
-            return self.understand();
-        }
-        self.mend()
+        let bytes = std::mem::take(&mut self.bytes);
+        let length = self.parse_strictly(&bytes);
+        self.bytes = bytes;
+        if length == Some(self.bytes.len()) { self.understand() } else { self.mend() }
     }
 
     #[cold]
     fn mend(&mut self) -> Result<(), Refused> {
         let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
         mend::request(&self.bytes, &self.lines, &mut self.finding, &mut mended)?;
+        // What it still does not take is too long: folded, or encoded.
+        let length = self.parse_strictly(&mended).ok_or(FIELD_TOO_LONG)?;
+        if length != mended.len() {
+            return Err(Refused::bad("head cannot be read", Reason::BadHeader));
+        }
         self.bytes = mended;
-        self.parse_strictly()?;
         self.understand()
     }
 
-    /// By httparse: `bytes` are a head with nothing to mend.
-    fn parse_strictly(&mut self) -> Result<(), Refused> {
-        const BAD: Refused = Refused::bad("head cannot be read", Reason::BadHeader);
+    /// By httparse: notes what `bytes` begin with, if that is a head with nothing to mend, and says how long it is.
+    fn parse_strictly(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut parsed: Parsed<'_> = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut []);
-        let parse = request.parse_with_uninit_headers(&self.bytes, &mut parsed);
+        let parse = request.parse_with_uninit_headers(bytes, &mut parsed);
         let (Ok(httparse::Status::Complete(length)), Some(method), Some(path)) = (parse, request.method, request.path)
         else {
-            return Err(BAD);
+            return None;
         };
-        if length != self.bytes.len() {
-            return Err(BAD);
-        }
         self.method_length = method.len();
         self.target_length = path.len();
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        fields::note(&self.bytes, request.headers, &mut self.fields).ok_or(FIELD_TOO_LONG)
+        let line_length = method.len() + path.len() + "  HTTP/1.1".len();
+        if bytes.get(line_length..line_length + 2) != Some(b"\r\n") || !bytes[..length].ends_with(b"\r\n") {
+            return None;
+        }
+        fields::note(bytes, request.headers, &mut self.fields)?;
+        Some(length)
     }
 
     /// What the fields mean together.
@@ -217,26 +241,21 @@ impl RequestHead {
         let by_host = match host {
             None if self.version == Version::Http11 => return Err(Refused::bad("no Host", Reason::BadHeader)),
             None => 0..0,
-            Some(field) => field.value_at as usize..field.value_at as usize + usize::from(field.value_length),
+            Some(field) => {
+                let by_host = field.value_at as usize..field.value_at as usize + usize::from(field.value_length);
+                let split = target::split_authority(&self.bytes[by_host.clone()]);
+                self.host_length = split.ok_or(Refused::bad("malformed Host", Reason::BadHeader))?.host_length;
+                by_host
+            }
         };
-        if host.is_some() && target::split_authority(&self.bytes[by_host.clone()]).is_none() {
-            return Err(Refused::bad("malformed Host", Reason::BadHeader));
-        }
-        let Some(by_target) = &self.parts.authority else {
-            self.set_authority(by_host);
-            return Ok(());
-        };
-        let by_target = target_at + by_target.start..target_at + by_target.end;
-        if host.is_some() && !self.bytes[by_host.clone()].eq_ignore_ascii_case(&self.bytes[by_target.clone()]) {
+        self.authority = by_host.clone();
+        let Some(by_target) = &self.parts.authority else { return Ok(()) };
+        self.authority = target_at + by_target.start..target_at + by_target.end;
+        self.host_length = target::split_authority(self.authority()).map_or(0, |split| split.host_length);
+        if host.is_some() && !self.bytes[by_host].eq_ignore_ascii_case(self.authority()) {
             self.finding.add(Class::Ambiguous, Reason::AmbiguousUri);
         }
-        self.set_authority(by_target);
         Ok(())
-    }
-
-    fn set_authority(&mut self, authority: Range<usize>) {
-        self.host_length = target::split_authority(&self.bytes[authority.clone()]).map_or(0, |split| split.host_length);
-        self.authority = authority;
     }
 
     /// What is odd about the lengths, given method and version.

@@ -87,6 +87,10 @@ const BOUNDS: Bounds = Bounds {
     fields_bytes_max: RESPONSE_HEAD_BYTES_MAX,
 };
 
+/// No line of a head that is this short is past a limit.
+const AT_ONCE_BYTES_MAX: usize = 8 << 10;
+const _: () = assert!(AT_ONCE_BYTES_MAX <= FIELD_BYTES_MAX && AT_ONCE_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
+
 impl ResponseHead {
     /// An empty one; it allocates with the first byte.
     #[must_use]
@@ -113,6 +117,10 @@ impl ResponseHead {
     /// # Errors
     /// `BadResponse`: nothing of this target's connection can be read any more.
     pub fn read(&mut self, input: &[u8]) -> Result<Read, BadResponse> {
+        if let Some(length) = self.read_at_once(input) {
+            self.understand()?;
+            return Ok(Read { taken: length, complete: true });
+        }
         match self.lines.scan(&self.bytes, input, &BOUNDS).map_err(too_long)? {
             Scanned::Skip(_) => Err(BadResponse { why: "an empty line in place of a status line" }),
             Scanned::Open => {
@@ -129,12 +137,24 @@ impl ResponseHead {
         }
     }
 
+    /// The common case, without a look at each line: as for requests.
+    fn read_at_once(&mut self, input: &[u8]) -> Option<usize> {
+        let is_first = self.bytes.is_empty() && !matches!(input.first(), None | Some(b'\r' | b'\n'));
+        let length =
+            if is_first { self.parse_strictly(&input[..input.len().min(AT_ONCE_BYTES_MAX)])? } else { return None };
+        self.bytes.extend_from_slice(&input[..length]);
+        Some(length)
+    }
+
     fn check_length(&self) -> Result<(), BadResponse> {
         if self.bytes.len() > RESPONSE_HEAD_BYTES_MAX { Err(too_long(TooLong::Fields)) } else { Ok(()) }
     }
 
     fn parse(&mut self) -> Result<(), BadResponse> {
-        if self.parse_strictly().is_none() {
+        let bytes = std::mem::take(&mut self.bytes);
+        let length = self.parse_strictly(&bytes);
+        self.bytes = bytes;
+        if length != Some(self.bytes.len()) {
             self.mend()?;
         }
         self.understand()
@@ -144,24 +164,24 @@ impl ResponseHead {
     fn mend(&mut self) -> Result<(), BadResponse> {
         let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
         mend::response(&self.bytes, &mut mended).map_err(|why| BadResponse { why })?;
+        let length = self.parse_strictly(&mended);
+        let is_read = length == Some(mended.len());
         self.bytes = mended;
-        self.parse_strictly().ok_or(BadResponse { why: "head cannot be read" })
+        if is_read { Ok(()) } else { Err(BadResponse { why: "head cannot be read" }) }
     }
 
-    /// By httparse: `bytes` are a head with nothing to mend.
-    fn parse_strictly(&mut self) -> Option<()> {
+    /// By httparse: notes what `bytes` begin with, if that is a head with nothing to mend, and says how long it is.
+    fn parse_strictly(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut parsed: Parsed<'_> = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut response = httparse::Response::new(&mut []);
         let config = httparse::ParserConfig::default();
-        let parse = config.parse_response_with_uninit_headers(&mut response, &self.bytes, &mut parsed);
+        let parse = config.parse_response_with_uninit_headers(&mut response, bytes, &mut parsed);
         let Ok(httparse::Status::Complete(length)) = parse else { return None };
-        if length != self.bytes.len() {
-            return None;
-        }
         self.status = response.code?;
         self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.reason_length = response.reason.map_or(0, str::len);
-        fields::note(&self.bytes, response.headers, &mut self.fields)
+        fields::note(bytes, response.headers, &mut self.fields)?;
+        Some(length)
     }
 
     fn understand(&mut self) -> Result<(), BadResponse> {

@@ -11,6 +11,7 @@ use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use super::hygiene::{Class, Finding, Reason, Refused};
+use super::length::alphanumerics_and;
 
 /// The four forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -93,6 +94,11 @@ pub(super) struct Authority {
     pub(super) port: Option<u16>,
 }
 
+/// Whether an authority names a port; `None` when it is no authority.
+pub(in crate::l7) fn splits_as_authority(authority: &[u8]) -> Option<bool> {
+    split_authority(authority).map(|parts| authority.len() > parts.host_length)
+}
+
 /// `host [":" port]` (RFC 9112, 3.2): no user information, no empty host, nothing that could be cut in two ways.
 pub(super) fn split_authority(authority: &[u8]) -> Option<Authority> {
     let host_length = if authority.first() == Some(&b'[') {
@@ -121,7 +127,9 @@ fn port(digits: &[u8]) -> Option<u16> {
     if is_number { std::str::from_utf8(digits).ok()?.parse().ok() } else { None }
 }
 
-/// reg-name of RFC 3986, 3.2.2, without the comma: a list of two hosts looks like one.
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    HOST_BYTES[usize::from(byte)]
 }
+
+/// reg-name of RFC 3986, 3.2.2, without the comma: a list of two hosts looks like one.
+static HOST_BYTES: [bool; 256] = alphanumerics_and(b"-._~%!$&'()*+;=");

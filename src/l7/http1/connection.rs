@@ -122,6 +122,7 @@ impl<W: World> Connection<'_, W> {
                     }
                 }
                 Err(refused) => {
+                    begun.record.client_bytes += buf.len() as u64;
                     begun.record.finding = refused.finding;
                     let refused = |exchange| Head::Refused(exchange, Why::of_status(refused.status));
                     return Poll::Ready(exchange.take().map_or(Head::Over(Closed::Completed), refused));
@@ -204,7 +205,9 @@ impl<W: World> Connection<'_, W> {
         while !exchange.upload.is_done() && skipped <= SKIP_BYTES_MAX {
             let Some(mut buf) = self.more(limit).await else { return false };
             exchange.scratch.clear();
-            let Ok(relayed) = exchange.upload.relay(&buf, Form::AsReceived, &mut exchange.scratch) else { return false };
+            let Ok(relayed) = exchange.upload.relay(&buf, Form::AsReceived, &mut exchange.scratch) else {
+                return false;
+            };
             skipped += relayed.taken as u64;
             exchange.record.client_bytes += relayed.taken as u64;
             buf.advance(relayed.taken);
@@ -231,15 +234,12 @@ impl<W: World> Connection<'_, W> {
         .await
     }
 
-    /// The last response is queued: out with it, and then the end.
+    /// The last response is queued: out with it, and then the end. An order to end changes nothing any more.
     async fn close(&mut self, lingers: Lingers) -> Closed {
         let at = self.world.now() + CLOSE_LIMIT;
         let out = poll_fn(|context| {
             if let Poll::Ready(out) = self.client.poll_flush(context) {
                 return Poll::Ready(out.is_ok());
-            }
-            if let Poll::Ready(Ordered::Now(_)) = self.world.poll_ordered(context) {
-                return Poll::Ready(false);
             }
             self.deadline.poll(self.world, at, context).map(|()| false)
         });

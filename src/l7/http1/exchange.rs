@@ -19,17 +19,17 @@ use quanta::Instant;
 use super::connection::{Connection, Lingers};
 use super::heads;
 use super::relay::{End, Fit, Relay};
+use crate::config::HttpVersion;
 use crate::l4::{self, Side};
 use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
 use crate::l7::replies;
 use crate::l7::replies::Setting;
-use crate::l7::router::{Decision, FixedResponse, Forward, Subject};
+use crate::l7::router::{Decision, FixedResponse, Forward, Rewriter, Subject};
+use crate::l7::sessions::{self, Session};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
-use crate::l7::sessions::{self, Session};
-use crate::config::HttpVersion;
 use crate::ring::Stream;
 
 /// A request and its response. Reused from request to request, so that none allocates (a test counts).
@@ -157,11 +157,13 @@ impl<W: World> Connection<'_, W> {
         let found = terms.http.router.find(&subject);
         record.rule = found.priority;
         match found.decision {
-            Decision::Forward(forward) => self.forward(exchange, &terms, forward).await,
+            Decision::Forward(forward, rewriter) => self.forward(exchange, &terms, forward, rewriter).await,
             Decision::Redirect(redirect) => {
                 record.action = Taken::Redirect;
-                heads::write_location(exchange, redirect, self.world.ends().local.port());
-                self.reply(exchange, &terms, Reply::Redirect(redirect.status())).await
+                if let Err(why) = heads::write_location(exchange, redirect, self.world.ends().local) {
+                    return self.fail(exchange, &terms, why, Lingers::Yes).await;
+                }
+                self.reply(exchange, &terms, Reply::Redirect(redirect.status)).await
             }
             Decision::FixedResponse(fixed) => {
                 record.action = Taken::FixedResponse;
@@ -187,10 +189,17 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    async fn forward(&mut self, exchange: &mut Exchange, terms: &Rc<Terms>, forward: &Forward) -> After {
+    async fn forward(
+        &mut self,
+        exchange: &mut Exchange,
+        terms: &Rc<Terms>,
+        forward: &Forward,
+        rewriter: Option<&Rewriter>,
+    ) -> After {
         exchange.record.action = Taken::Forward;
         let now = self.world.unix_time().as_secs();
-        let index = sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
+        let index =
+            sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
         let Some((group, http)) = terms.group(index) else {
             return self.fail(exchange, terms, Why::Host, Lingers::Yes).await;
         };
@@ -200,7 +209,7 @@ impl<W: World> Connection<'_, W> {
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
             return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;
         }
-        if let Err(why) = heads::write_request(exchange, self.world, terms, http, forward) {
+        if let Err(why) = heads::write_request(exchange, self.world, terms, http, rewriter) {
             return self.fail(exchange, terms, why, Lingers::Yes).await;
         }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
@@ -307,7 +316,8 @@ impl<W: World> Connection<'_, W> {
         exchange.record.why = Some(why);
         let reply = Reply::Error(why.status());
         // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
-        let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505) || why == Why::Drained;
+        let ends = matches!(why.status(), 400 | 408 | 413 | 414 | 431 | 501 | 505)
+            || matches!(why, Why::Drained | Why::Deregistered);
         if !ends {
             return self.reply(exchange, terms, reply).await;
         }
@@ -321,7 +331,8 @@ impl<W: World> Connection<'_, W> {
     /// Sends a response of the balancer's own, and goes on if the request allows.
     async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
-        let stays = stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
+        let stays =
+            stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
         let read = exchange.upload.is_done();
         let after = match (stays, read) {
             (true, _) => After::Next,

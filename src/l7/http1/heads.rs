@@ -2,16 +2,19 @@
 //!
 //! Whole heads are written by `framing`; here is decided with what.
 
+use std::net::SocketAddr;
+
 use super::exchange::Exchange;
 use super::relay::Fit;
 use crate::config::{HttpGroup, HttpVersion};
+use crate::l7::UrlScheme;
 use crate::l7::forwarded::{self, Trace};
 use crate::l7::framing::{
-    Body, BodyLength, ClientConnection, Form, Length, RequestEdits, RequestHead, ResponseEdits, Upgrade, Verdict, Version,
+    Body, BodyLength, ClientConnection, Form, Length, RequestEdits, RequestHead, ResponseEdits, Upgrade, Verdict,
+    Version,
 };
 use crate::l7::location;
-use crate::l7::UrlScheme;
-use crate::l7::router::{Forward, Redirect};
+use crate::l7::router::{Origin, Original, Redirect, Rewriter, Transform};
 use crate::l7::sessions;
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Terms, World};
@@ -22,8 +25,9 @@ pub(super) fn write_request<W: World>(
     world: &W,
     terms: &Terms,
     group: &HttpGroup,
-    forward: &Forward,
+    rewriter: Option<&Rewriter>,
 ) -> Result<(), Why> {
+    rewrite(exchange, rewriter)?;
     let Exchange { request, lines, target_head, path, host, trace_id, .. } = exchange;
     let mode = terms.http.forwarded;
     lines.clear();
@@ -34,13 +38,10 @@ pub(super) fn write_request<W: World>(
         let value = forwarded::write_trace_id(request.values("x-amzn-trace-id").next(), trace, lines);
         trace_id.extend_from_slice(&lines[value]);
     }
-    path.clear();
-    host.clear();
-    let (path_written, host_written) = forward.rewrite(request.target(), request.authority(), path, host);
     let edits = RequestEdits {
         version: if group.version == HttpVersion::V1_0 { Version::Http10 } else { Version::Http11 },
-        path_and_query: path_written.then_some(path),
-        host: host_written.then_some(host),
+        path_and_query: written(path),
+        host: written(host),
         drop: forwarded::dropped(mode, trace),
         add: lines,
         upgrade: if group.version == HttpVersion::V1_0 { Upgrade::Drop } else { Upgrade::Pass },
@@ -50,10 +51,38 @@ pub(super) fn write_request<W: World>(
     Ok(())
 }
 
-/// Where a rule's redirect points, into `exchange.redirect_url`.
-pub(super) fn write_location(exchange: &mut Exchange, redirect: &Redirect, port: u16) {
+fn written(rewritten: &[u8]) -> Option<&[u8]> {
+    (!rewritten.is_empty()).then_some(rewritten)
+}
+
+/// Writes what the rule makes of path and host into `exchange.path` and `exchange.host`.
+fn rewrite(exchange: &mut Exchange, rewriter: Option<&Rewriter>) -> Result<(), Why> {
+    let Some(rewriter) = rewriter else { return Ok(()) };
+    let Exchange { request, scratch, path, host, record, .. } = exchange;
+    let original = Original {
+        authority: request.authority(),
+        host_bytes: request.host().len(),
+        path: request.path(),
+        query: request.query(),
+    };
+    let transform = rewriter.rewrite(&original, scratch, path, host);
+    record.transform = Some(transform);
+    if transform == Transform::Success { Ok(()) } else { Err(Why::RewriteFailed) }
+}
+
+/// Writes where a rule's redirect points into `exchange.redirect_url`. A request without `Host` came to `local`.
+pub(super) fn write_location(exchange: &mut Exchange, redirect: &Redirect, local: SocketAddr) -> Result<(), Why> {
     let Exchange { request, redirect_url, .. } = exchange;
-    let _ = (request, redirect_url, redirect, port);
+    let address;
+    let authority = match request.authority() {
+        [] => {
+            address = local.to_string();
+            address.as_bytes()
+        }
+        authority => authority,
+    };
+    let origin = Origin { scheme: UrlScheme::Http, authority, path: request.path(), query: request.query() };
+    redirect.write_location(&origin, redirect_url).map_err(|_| Why::UriTooLong)
 }
 
 fn trace<W: World>(world: &W) -> Trace {

@@ -333,9 +333,8 @@ impl<'r, W: World> Relay<'r, W> {
     fn pass_response(&mut self, mut buf: Buf) -> Result<(), End> {
         let Exchange { download, download_form, to_client, record, .. } = &mut *self.exchange;
         let written = to_client.bytes().len();
-        let relayed = download
-            .relay(&buf, *download_form, to_client.bytes())
-            .map_err(|_| End::Broken(Why::BadResponse))?;
+        let relayed =
+            download.relay(&buf, *download_form, to_client.bytes()).map_err(|_| End::Broken(Why::BadResponse))?;
         if relayed.taken < buf.len() {
             // More than the response: whose would it be?
             self.state.fit.target = false;

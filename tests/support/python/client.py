@@ -21,7 +21,9 @@ for number in range(200):
 
 for path in ("/echo", "/chunked"):
     connection.request("POST", path, body=big)
-    assert connection.getresponse().read() == big, path
+    answer = connection.getresponse()
+    body = answer.read()
+    assert answer.status == 200 and body == big, (path, answer.status, len(body), next((i for i, (a, b) in enumerate(zip(body, big)) if a != b), None))
     pieces = (big[at : at + 7777] for at in range(0, len(big), 7777))
     connection.request("POST", path, body=pieces, encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
     assert connection.getresponse().read() == big, path + " uploaded in chunks"

@@ -1,12 +1,14 @@
 """A target: the standard library's ThreadingHTTPServer. Gives back what it gets, in the framing that the path asks for."""
 
 import gzip
+import socketserver
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def body(self):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -67,6 +69,10 @@ PAGES = {
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1024
+
+    def server_bind(self):
+        # Its own looks for the address's name, which takes seconds where no name service answers.
+        socketserver.TCPServer.server_bind(self)
 
 
 Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()

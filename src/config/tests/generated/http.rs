@@ -97,11 +97,11 @@ fn expression() -> impl Strategy<Value = Arc<str>> {
 
 fn condition() -> impl Strategy<Value = Condition> {
     let path = prop_oneof![
-        text_of("[/*][!-~]{0,12}").prop_map(PathMatch::Pattern),
-        text_of("/[!-~]{0,12}").prop_map(PathMatch::Prefix),
+        text_of("[/*][!\"$-\\[\\]-~]{0,12}").prop_map(PathMatch::Pattern),
+        text_of("/[!\"$-~]{0,12}").prop_map(PathMatch::Prefix),
         expression().prop_map(PathMatch::Regex),
     ];
-    let query = (option::of(text_of("[a-z*?\" ]{0,9}")), text_of("\\PC{0,9}"));
+    let query = (option::of(text_of("[a-z*?\" ]{0,9}")), text_of("[^\\pC\\\\]{0,9}"));
     let network = (any::<bool>().prop_flat_map(private), 0..=128_u8).prop_map(|(ip, length)| {
         let length = length.min(if ip.is_ipv4() { 32 } else { 128 });
         IpNet::new(ip, length).expect("a length that fits").trunc()
@@ -110,7 +110,7 @@ fn condition() -> impl Strategy<Value = Condition> {
         vec(text_of("[a-zA-Z0-9*?][a-zA-Z0-9.*?-]{0,20}"), 1..4).prop_map(Condition::Host),
         vec(path, 1..4).prop_map(Condition::Path),
         vec(text_of("[A-Z]{1,9}"), 1..4).prop_map(Condition::Method),
-        (text_of("X-[A-Za-z-]{1,9}"), vec(text_of("[ -~]{0,9}"), 1..4))
+        (text_of("X-[A-Za-z-]{1,9}"), vec(text_of("[ -\\[\\]-~]{0,9}"), 1..4))
             .prop_map(|(name, values)| Condition::Header { name, values }),
         vec(query.prop_map(|(key, value)| QueryMatch { key, value }), 1..4).prop_map(Condition::Query),
         vec(network, 1..4).prop_map(Condition::SourceIp),
@@ -129,7 +129,7 @@ fn action(groups: Vec<usize>) -> BoxedStrategy<Action> {
 fn forward(groups: Vec<usize>) -> impl Strategy<Value = Forward> {
     let groups = btree_map(select(groups), limits::GROUP_WEIGHT, 1..3)
         .prop_filter("a group gets something", |groups| groups.values().any(|weight| *weight > 0));
-    let replace = || option::of((expression(), text_of("[!-~]{0,9}")));
+    let replace = || option::of((expression(), text_of("[!\"%-~]{0,9}")));
     let rewrite = (replace(), replace()).prop_map(|(host, path)| {
         let replace = |(regex, with): (Arc<str>, Arc<str>)| Replace { regex, with };
         Rewrite { host: host.map(replace), path: path.map(replace) }
@@ -149,11 +149,15 @@ fn redirect() -> impl Strategy<Value = Redirect> {
     let protocol = select(vec!["http", "https", "#{protocol}"]).prop_map(Arc::from);
     let port = prop_oneof![Just("#{port}".into()), limits::PORT.prop_map(|port| port.to_string().into())];
     let (host, path, query) = (
-        text_of("(m\\.)?#\\{host\\}|[a-z.-]{1,20}"),
+        text_of("(m\\.)?#\\{host\\}|[a-z]{1,9}(\\.[a-z]{1,9})?"),
         text_of("/([a-z]{1,9}/)?(#\\{path\\})?"),
         text_of("([a-z]=[0-9]&)?(#\\{query\\})?"),
     );
-    (status, protocol, host, port, path, query).prop_map(|(status, protocol, host, port, path, query)| Redirect {
+    let parts = (protocol, host, port, path, query)
+        .prop_map(|(protocol, host, port, path, query)| [protocol, host, port, path, query]);
+    let itself = ["#{protocol}", "#{host}", "#{port}", "/#{path}", "#{query}"].map(Arc::from);
+    let parts = parts.prop_filter("it leads elsewhere", move |parts: &[Arc<str>; 5]| *parts != itself);
+    (status, parts).prop_map(|(status, [protocol, host, port, path, query])| Redirect {
         status,
         protocol,
         host,

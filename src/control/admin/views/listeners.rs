@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{View, seconds};
 use crate::config::Listener;
+use crate::l7::{Class, Why};
 use crate::metrics;
-use crate::shard::{CloseReason, ListenerReport, RefuseReason};
+use crate::shard::{CloseReason, HttpCounts, ListenerReport, RefuseReason};
 
 impl View {
     pub(in super::super) fn listener(&self, listener: &Listener) -> Value {
@@ -35,13 +36,35 @@ impl View {
             },
             "client_bytes": total(|report| report.counts.client_bytes),
             "target_bytes": total(|report| report.counts.target_bytes),
+            "http": http(&reports),
             "latency": {
                 "connect": percentiles(reports.iter().map(|report| &report.connect_us)),
                 "first_byte": percentiles(reports.iter().map(|report| &report.first_byte_us)),
                 "duration": percentiles(reports.iter().map(|report| &report.duration_us)),
+                "request": percentiles(reports.iter().map(|report| &report.request_us)),
             },
         })
     }
+}
+
+/// What an http listener counted of requests; null for others.
+fn http(reports: &[&ListenerReport]) -> Value {
+    let counts: Vec<&HttpCounts> = reports.iter().filter_map(|report| report.http.as_ref()).collect();
+    if counts.is_empty() {
+        return Value::Null;
+    }
+    let sum = |value: &dyn Fn(&HttpCounts) -> u64| counts.iter().map(|counts| value(counts)).sum::<u64>();
+    let named = |names: &[&str], values: &dyn Fn(&HttpCounts, usize) -> u64| {
+        let count = |(index, name): (usize, &&str)| ((*name).to_owned(), sum(&|counts| values(counts, index)).into());
+        names.iter().enumerate().map(count).collect::<Map<String, Value>>()
+    };
+    json!({
+        "requests": sum(&|counts| counts.requests),
+        "upgraded": sum(&|counts| counts.upgraded),
+        "responses": named(&metrics::CODE_CLASSES, &|counts, index| counts.classes[index]),
+        "errors": named(&Why::ALL.map(Why::as_str), &|counts, index| counts.errors[index]),
+        "classified": named(&Class::ALL.map(Class::as_str), &|counts, index| counts.findings[index]),
+    })
 }
 
 fn refused(reports: &[&ListenerReport]) -> Map<String, Value> {

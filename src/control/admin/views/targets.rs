@@ -64,7 +64,13 @@ impl View {
                 "made": total(|report| report.counts.connections),
                 "active": total(|report| u64::from(report.counts.active)),
                 "failed": connect_failures(reports),
+                "idle": total(|report| report.counts.idle as u64),
             },
+            "requests": total(|report| report.counts.requests),
+            "responses": metrics::CODE_CLASSES.iter().enumerate().map(|(index, class)| {
+                let count = reports.iter().map(|(_, report)| report.counts.responses[index]).sum::<u64>();
+                ((*class).to_owned(), count.into())
+            }).collect::<Map<_, _>>(),
             "sent_bytes": total(|report| report.counts.client_bytes),
             "received_bytes": total(|report| report.counts.target_bytes),
         })
@@ -152,6 +158,7 @@ fn last_check(check: LastCheck) -> Value {
         "latency_us": check.latency.map(micros),
         "failure": check.failure,
         "errno": check.failure.and_then(Failure::errno),
+        "status": check.failure.and_then(Failure::status),
         "hint": check.failure.map(Failure::hint),
     })
 }
