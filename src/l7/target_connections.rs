@@ -50,9 +50,14 @@ impl<S: Stream> TargetConnections<S> {
         if rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
             return;
         }
+        let idle = Idle { stream, made_at, since: now };
+        // This also posts the receive where the last one ended with the response.
+        if !idle.is_silent() {
+            return;
+        }
         let surplus = (self.idle.len() + 1).saturating_sub(usize::from(rules.idle_max));
         self.idle.drain(..surplus);
-        self.idle.push(Idle { stream, made_at, since: now });
+        self.idle.push(idle);
     }
 
     /// Drops what may not be used any more.
@@ -83,9 +88,12 @@ impl<S: Stream> TargetConnections<S> {
 
 impl<S: Stream> Idle<S> {
     /// Whatever comes on an idle connection, an end, an error or bytes, makes it useless.
+    fn is_silent(&self) -> bool {
+        self.stream.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
     fn is_usable(&self, now: Instant, rules: &KeepAlive) -> bool {
-        let silent = self.stream.poll_recv(&mut Context::from_waker(Waker::noop())).is_pending();
-        silent
+        self.is_silent()
             && now.duration_since(self.since) < rules.idle_timeout
             && now.duration_since(self.made_at) < rules.lifetime
     }
@@ -134,7 +142,6 @@ mod tests {
         connections.put(alive, now, now, &RULES);
         let (closed, far) = connection();
         connections.put(closed, now, now, &RULES);
-        connections.sweep(now, &RULES);
         assert_eq!(connections.len(), 2);
         far.finish();
         far.arrive(1);
@@ -143,7 +150,6 @@ mod tests {
 
         let (noisy, far) = connection();
         connections.put(noisy, now, now, &RULES);
-        connections.sweep(now, &RULES);
         far.write(b"HTTP/1.1 408 Request Timeout\r\n\r\n");
         far.arrive(100);
         assert!(connections.take(now, &RULES).is_none());

@@ -11,8 +11,12 @@ use super::place;
 pub struct Config {
     pub shards: usize,
     pub admin: SocketAddr,
+    /// Lines of `[balancer]`.
+    pub keys: String,
     /// `[access_log]`.
     pub access_log: Option<PathBuf>,
+    /// Its other keys.
+    pub access_log_keys: String,
     pub listeners: Vec<Listener>,
     pub groups: Vec<Group>,
 }
@@ -20,14 +24,18 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub struct Listener {
     pub name: String,
+    pub protocol: &'static str,
     pub address: SocketAddr,
     pub group: String,
     pub keys: String,
+    /// Tables below it: rules, error pages.
+    pub tables: String,
 }
 
 #[derive(Debug, Clone)]
 pub struct Group {
     pub name: String,
+    pub protocol: &'static str,
     pub keys: String,
     pub check: String,
     pub targets: Vec<(SocketAddr, u8)>,
@@ -41,7 +49,15 @@ pub const NO_CHECK: &str = r#"protocol = "none""#;
 impl Config {
     /// Two shards, no listener yet.
     pub fn new() -> Self {
-        Config { shards: 2, admin: place::free(), access_log: None, listeners: Vec::new(), groups: Vec::new() }
+        Config {
+            shards: 2,
+            admin: place::free(),
+            keys: String::new(),
+            access_log: None,
+            access_log_keys: String::new(),
+            listeners: Vec::new(),
+            groups: Vec::new(),
+        }
     }
 
     /// One listener `web` in front of one group `app`, whose targets are not checked. Returns the listener's address too.
@@ -49,6 +65,15 @@ impl Config {
         let address = place::free();
         let targets = targets.iter().fold(Group::new("app"), |group, target| group.target(*target, 10));
         (Config::new().listener("web", address, "app").group(targets), address)
+    }
+
+    /// As `relay`, in HTTP, with an access log that `Weir::access_log` reads.
+    pub fn http(targets: &[SocketAddr]) -> (Self, SocketAddr) {
+        let (mut config, address) = Config::relay(targets);
+        config.listeners[0].protocol = "http";
+        config.groups[0].protocol = "http";
+        config.access_log = Some("access.log".into());
+        (config, address)
     }
 
     pub fn shards(mut self, shards: usize) -> Self {
@@ -61,7 +86,14 @@ impl Config {
     }
 
     pub fn listener_with(mut self, name: &str, address: SocketAddr, group: &str, keys: &str) -> Self {
-        self.listeners.push(Listener { name: name.into(), address, group: group.into(), keys: keys.into() });
+        self.listeners.push(Listener {
+            name: name.into(),
+            protocol: "tcp",
+            address,
+            group: group.into(),
+            keys: keys.into(),
+            tables: String::new(),
+        });
         self
     }
 
@@ -70,24 +102,30 @@ impl Config {
         self
     }
 
+    /// The first listener, to change it.
+    pub fn web(&mut self) -> &mut Listener {
+        &mut self.listeners[0]
+    }
+
     /// The only group, to change it.
     pub fn app(&mut self) -> &mut Group {
         &mut self.groups[0]
     }
 
     pub fn to_toml(&self) -> String {
+        let Config { shards, admin, keys, .. } = self;
         let mut text = format!(
-            "[balancer]\nname = \"test\"\nallow_public_targets = true\n[shards]\ncores = {}\n[admin]\nlisten = \"{}\"\n",
-            self.shards, self.admin
+            "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
+             [admin]\nlisten = \"{admin}\"\n"
         );
         if let Some(path) = &self.access_log {
-            let _ = write!(text, "\n[access_log]\npath = \"{}\"\n", path.display());
+            let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);
         }
-        for Listener { name, address, group, keys } in &self.listeners {
+        for Listener { name, protocol, address, group, keys, tables } in &self.listeners {
             let _ = write!(
                 text,
-                "\n[[listener]]\nname = \"{name}\"\nprotocol = \"tcp\"\naddress = \"{address}\"\n{keys}\n\
-                 default_action = {{ forward = \"{group}\" }}\n"
+                "\n[[listener]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\naddress = \"{address}\"\n{keys}\n\
+                 default_action = {{ forward = \"{group}\" }}\n{tables}\n"
             );
         }
         self.groups.iter().for_each(|group| group.write(&mut text));
@@ -98,7 +136,12 @@ impl Config {
 impl Group {
     /// An unchecked group without targets.
     pub fn new(name: &str) -> Self {
-        Group { name: name.into(), keys: String::new(), check: NO_CHECK.into(), targets: Vec::new() }
+        Group { name: name.into(), protocol: "tcp", keys: String::new(), check: NO_CHECK.into(), targets: Vec::new() }
+    }
+
+    /// As `new`, of HTTP targets.
+    pub fn http(name: &str) -> Self {
+        Group { protocol: "http", ..Group::new(name) }
     }
 
     pub fn check(mut self, check: &str) -> Self {
@@ -120,10 +163,10 @@ impl Group {
     }
 
     fn write(&self, text: &mut String) {
-        let Group { name, keys, check, targets } = self;
+        let Group { name, protocol, keys, check, targets } = self;
         let _ = write!(
             text,
-            "\n[[target_group]]\nname = \"{name}\"\nprotocol = \"tcp\"\n{keys}\nhealth_check = {{ {check} }}\n"
+            "\n[[target_group]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\n{keys}\nhealth_check = {{ {check} }}\n"
         );
         for (address, weight) in targets {
             let (ip, port) = (address.ip(), address.port());

@@ -13,11 +13,14 @@ pub mod admin;
 pub mod client;
 pub mod config;
 pub mod handlers;
+pub mod http;
+pub mod http_target;
 pub mod load;
 pub mod namespace;
 pub mod nginx;
 pub mod place;
 pub mod proc;
+pub mod python;
 pub mod target;
 pub mod weir;
 

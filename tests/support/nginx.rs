@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -25,12 +26,27 @@ pub fn is_installed() -> bool {
 }
 
 impl Nginx {
-    /// Starts one that answers every request with `name`.
+    /// Starts one that answers every request with `name`, one a connection.
     pub fn start(name: &str) -> Self {
+        Nginx::start_with(&format!("keepalive_timeout 0; location / {{ return 200 {name}; }}"))
+    }
+
+    /// Starts one whose server block has these directives. Its files are in `html`, which `file` writes.
+    pub fn start_with(directives: &str) -> Self {
         let (address, dir) = (place::free(), tempfile::tempdir().expect("a directory"));
-        fs::write(dir.path().join("nginx.conf"), config(name, address)).expect("write nginx.conf");
+        fs::create_dir(dir.path().join("html")).expect("a directory");
+        // Its worker is another account, which must get in.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+        fs::write(dir.path().join("nginx.conf"), config(directives, address)).expect("write nginx.conf");
         let process = spawn(address, dir.path());
         Nginx { address, process, dir }
+    }
+
+    /// Writes one of its files, in a folder that is made.
+    pub fn file(&self, name: &str, bytes: &[u8]) {
+        let path = self.path("html").join(name);
+        fs::create_dir_all(path.parent().expect("below html")).expect("a directory");
+        fs::write(path, bytes).expect("write a file");
     }
 
     /// Starts a killed one again, on its address.
@@ -80,14 +96,15 @@ fn spawn(address: SocketAddr, dir: &Path) -> Child {
     process
 }
 
-fn config(name: &str, address: SocketAddr) -> String {
+fn config(directives: &str, address: SocketAddr) -> String {
     format!(
         "daemon off; master_process off; pid nginx.pid; error_log error.log;
         events {{ worker_connections 4096; }}
         http {{
-            access_log access.log; keepalive_timeout 0;
+            access_log access.log;
+            types {{ text/html html; text/css css; application/javascript js; image/svg+xml svg; }}
             client_body_temp_path .; proxy_temp_path .; fastcgi_temp_path .; uwsgi_temp_path .; scgi_temp_path .;
-            server {{ listen {address} backlog=1024; location / {{ return 200 {name}; }} }}
+            server {{ listen {address} backlog=1024; {directives} }}
         }}"
     )
 }

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::process::{self, Command};
+use std::thread;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Lets this process open as many descriptors as the host allows at all.
 pub fn raise_limit() -> usize {
@@ -46,4 +49,21 @@ pub fn threads(pid: u32) -> String {
         format!("{}: {state}, {user}+{system} ticks, {}, syscall {}", read("comm"), read("wchan"), read("syscall"))
     };
     tasks.flatten().map(about).collect::<Vec<_>>().join("\n")
+}
+
+/// The cores that this process may use.
+pub fn cores() -> Vec<usize> {
+    let set = sched_getaffinity(None).expect("our own");
+    (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+}
+
+/// Does something on one core: what it sends on loopback comes in by that core, too.
+pub fn on_core<T: Send>(core: usize, what: impl FnOnce() -> T + Send) -> T {
+    let pinned = || {
+        let mut set = CpuSet::new();
+        set.set(core);
+        sched_setaffinity(None, &set).expect("it is one of ours");
+        what()
+    };
+    thread::scope(|scope| scope.spawn(pinned).join().expect("no panic"))
 }

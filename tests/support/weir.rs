@@ -160,6 +160,26 @@ impl Weir {
         proc::resident_bytes(self.pid())
     }
 
+    /// The access log of `Config::http` so far.
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.path().join("access.log")).unwrap_or_default();
+        // The last line may still be on its way.
+        let (lines, _) = text.rsplit_once('\n').unwrap_or_default();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    }
+
+    /// Waits for an entry of the access log.
+    pub fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("the access log has {what}"), || self.access_log().into_iter().find(&is_it))
+    }
+
+    /// Waits until so many requests failed for this reason, as the counter and the access log say.
+    pub fn failed(&self, reason: &str, count: usize) -> Value {
+        let counted = || self.metric("weir_http_errors_total", &[("reason", reason)]);
+        wait_until(&format!("{count} requests failed: {reason}"), || counted() == count);
+        self.logged(reason, |entry| entry["reason"] == reason)
+    }
+
     pub fn log(&self) -> String {
         log_of(self.dir.path())
     }

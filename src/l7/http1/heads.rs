@@ -113,7 +113,7 @@ pub(super) fn write_response<W: World>(
 ) -> Fit {
     let length = exchange.response.body(exchange.request.is_head());
     let delivery = Delivery::new(length, exchange.request.version());
-    let fit = fit(exchange, world, length, upload_over, delivery.ends_itself);
+    let fit = fit(exchange, world, terms, length, upload_over, delivery.ends_itself);
     let dropped = write_lines(exchange, world, terms, lease);
     exchange.download = Body::new(length);
     exchange.download_form = delivery.form;
@@ -160,13 +160,22 @@ impl Delivery {
     }
 }
 
-fn fit<W: World>(exchange: &Exchange, world: &W, length: BodyLength, upload_over: bool, ends_itself: bool) -> Fit {
-    let Exchange { request, response, verdict, body_bytes, .. } = exchange;
+fn fit<W: World>(
+    exchange: &Exchange,
+    world: &W,
+    terms: &Terms,
+    length: BodyLength,
+    upload_over: bool,
+    ends_itself: bool,
+) -> Fit {
+    let Exchange { request, response, record, verdict, body_bytes, .. } = exchange;
+    // What was asked in 1.0 has its connection to itself, whatever version the answer claims.
+    let group = record.group.and_then(|index| terms.group(index));
+    let is_kept = group.is_some_and(|(_, http)| http.version == HttpVersion::V1_1) && response.wants_keep_alive();
     // With the final response a client that waits for 100 need not send its body (RFC 9110 10.1.1): then nobody knows where
     // its next request begins.
     let body_settled = upload_over || !request.expects_continue() || *body_bytes > 0;
-    let target =
-        response.wants_keep_alive() && length != BodyLength::UntilClose && *verdict == Verdict::Serve && body_settled;
+    let target = is_kept && length != BodyLength::UntilClose && *verdict == Verdict::Serve && body_settled;
     let client = request.wants_keep_alive() && ends_itself && *verdict == Verdict::Serve && !world.is_finishing();
     Fit { client: client && (upload_over || target), target }
 }
