@@ -175,6 +175,7 @@ impl<W: World> Connection<'_, W> {
             exchange.record.ended_at = self.world.now();
             self.world.finished(&exchange);
         }
+        exchange.release();
         self.world.recycle(exchange);
         Head::Over(if begun { Closed::Broken(why) } else { closed })
     }

@@ -113,25 +113,26 @@ impl Exchange {
         }
     }
 
-    /// Gives back the buffers of a message that was not sent to its end: an exchange that waits for its next use has none.
+    /// Gives back all that is worth more than an unused one may hold: buffers, a head's memory, the snapshot it went by.
     pub(super) fn release(&mut self) {
-        self.to_target.clear();
-        self.to_client.clear();
-    }
-
-    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.request.clear();
         self.response.clear();
-        self.record.restart(number, now, unix);
+        self.record.terms = None;
+        self.session.clear();
         self.to_target.clear();
         self.to_client.clear();
+        let kept = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
+        for bytes in kept.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
+            bytes.clear();
+            bytes.shrink_to(BYTES_KEPT);
+        }
+    }
+
+    /// Of one that is as `new` or `release` left it.
+    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
+        self.record.restart(number, now, unix);
         self.upload = Body::new(BodyLength::None);
         self.body_bytes = 0;
-        self.session.clear();
-        self.redirect_url.clear();
-        self.path.clear();
-        self.host.clear();
-        self.trace_id.clear();
         self.verdict = Verdict::Serve;
     }
 }
@@ -429,5 +430,31 @@ impl<W: World> Connection<'_, W> {
                 After::Break(why)
             }
         }
+    }
+}
+
+/// Capacity that each piece of a head keeps from request to request: they are shorter, nearly always.
+const BYTES_KEPT: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{self, Mode};
+
+    #[test]
+    fn an_unused_exchange_keeps_neither_long_heads_nor_the_snapshot_that_it_went_by() {
+        let text = "[[listener]]\nname = \"web\"\nprotocol = \"http\"\naddress = \"192.0.2.1:80\"\n\
+                    default_action = { fixed_response = { status = 200 } }\n";
+        let snapshot = Arc::new(config::parse("test", text, Mode::Demo).expect("a good config"));
+        let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
+        let mut exchange = Exchange::new(Instant::now());
+        exchange.record.terms = Some(Rc::new(terms));
+        exchange.target_head.resize(64 << 10, b'x');
+        exchange.scratch.resize(64 << 10, b'x');
+        exchange.release();
+        assert_eq!(Arc::strong_count(&snapshot), 1);
+        assert!(exchange.target_head.capacity() <= BYTES_KEPT && exchange.scratch.capacity() <= BYTES_KEPT);
     }
 }
