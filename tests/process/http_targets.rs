@@ -74,6 +74,20 @@ fn r_p1_targets_of_1_0_get_a_connection_for_each_request() {
     assert!(received.iter().all(|request| request.line == "GET / HTTP/1.0"), "{received:?}");
 }
 
+/// A target of 1.0 is not told of the expectation, and would never say 100.
+#[test]
+fn r_g1_a_client_that_waits_for_100_is_told_to_go_on_where_targets_are_spoken_to_in_1_0() {
+    let target = Target::start(http_target::named("a"));
+    let (mut config, web) = Config::http(&[target.address]);
+    config.app().keys = "http_version = \"1.0\"".into();
+    let _weir = Weir::start(config);
+    let mut client = Client::connect(web).expect("it listens");
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").expect("sent");
+    assert_eq!(client.receive_head().expect("an interim response").status(), 100);
+    client.send(b"hello").expect("sent");
+    assert_eq!(client.receive().expect("an answer").text(), "a");
+}
+
 #[test]
 fn r_b6_idle_connections_are_closed_after_their_time() {
     for keep_alive in ["idle_timeout = \"1s\"", "lifetime = \"1s\""] {

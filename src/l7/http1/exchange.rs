@@ -19,7 +19,7 @@ use quanta::Instant;
 use super::connection::{Connection, Lingers};
 use super::heads;
 use super::relay::{End, Fit, Relay};
-use crate::config::HttpVersion;
+use crate::config::{HttpGroup, HttpVersion};
 use crate::l4::{self, Side};
 use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
@@ -241,6 +241,7 @@ impl<W: World> Connection<'_, W> {
             exchange.response.clear();
             exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
             lease.moved(Side::Client, exchange.target_head.len());
+            self.ask_for_body(exchange, http);
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
                     if fit.target {
@@ -285,6 +286,15 @@ impl<W: World> Connection<'_, W> {
             }
         })
         .await
+    }
+
+    /// A target that is spoken to in 1.0 knows nothing of 100: the client is told to go on by us (RFC 9110 10.1.1).
+    fn ask_for_body(&self, exchange: &mut Exchange, http: &HttpGroup) {
+        let waits = exchange.request.expects_continue() && !exchange.upload.is_done() && self.input.is_none();
+        if waits && http.version == HttpVersion::V1_0 {
+            exchange.to_client.bytes().extend_from_slice(replies::CONTINUE);
+            exchange.record.sent_bytes += replies::CONTINUE.len() as u64;
+        }
     }
 
     async fn relay(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> End {
