@@ -195,16 +195,16 @@ impl<W: World> Connection<'_, W> {
         .await
     }
 
-    /// Reads what is left of the request's body, so that the connection can be used again. False where that is not worth it:
-    /// it is long, slow or broken, or the client waits to be asked for it.
-    pub(super) async fn skip_body(&mut self, exchange: &mut Exchange, limit: Duration) -> bool {
-        if exchange.upload.is_done() {
-            return true;
-        }
+    /// Whether it is worth it to read what is left of the request's body, so that the connection can be used again: not where it
+    /// is long, or the client waits to be asked for it.
+    pub(super) fn may_skip_body(&self, exchange: &Exchange) -> bool {
         let too_long = matches!(exchange.request.body(), BodyLength::Length(length) if length > SKIP_BYTES_MAX);
-        if too_long || (exchange.request.expects_continue() && self.input.is_none()) {
-            return false;
-        }
+        let is_waiting = exchange.request.expects_continue() && self.input.is_none();
+        exchange.upload.is_done() || !too_long && !is_waiting
+    }
+
+    /// Reads what is left of the request's body. False where it is long, slow or broken after all.
+    pub(super) async fn skip_body(&mut self, exchange: &mut Exchange, limit: Duration) -> bool {
         let mut skipped = 0;
         while !exchange.upload.is_done() && skipped <= SKIP_BYTES_MAX {
             let Some(mut buf) = self.more(limit).await else { return false };

@@ -346,14 +346,15 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    /// Sends a response of the balancer's own, and goes on if the request allows.
+    /// Sends a response of the balancer's own, and goes on if the request allows. The response goes ahead of the rest of the
+    /// request's body: it does not depend on it, and a slow body would hold it up.
     async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
-        let stays =
-            stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
+        let stays = stays && exchange.verdict == Verdict::Serve && self.may_skip_body(exchange);
         let after = if stays { After::Next } else { After::Close(self.lingers(exchange)) };
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
+            Ok(()) if stays && !self.skip_body(exchange, terms.http.body_timeout).await => After::Close(Lingers::Yes),
             Ok(()) => after,
             Err(why) => self.broken(exchange, why),
         }
