@@ -177,6 +177,18 @@ fn r_b6_a_request_that_may_be_repeated_is_when_its_kept_connection_was_closed() 
 }
 
 #[test]
+fn r_b6_without_retries_a_kept_connection_that_was_closed_is_the_targets_failure() {
+    let (handler, _) = closes_at_the_second("a");
+    let target = Target::start(handler);
+    let (mut config, web) = Config::http(&[target.address]);
+    config.app().keys = "retries = 0".into();
+    let weir = Weir::start(config.shards(1));
+    assert_eq!(http::visit(web).expect("an answer"), "a");
+    assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 502);
+    weir.failed("target_closed", 1);
+}
+
+#[test]
 fn r_b6_a_post_is_not_repeated_on_another_target() {
     let (bad, received_by_bad) = closes_at_the_second("bad");
     let (good, received_by_good) = http_target::recording("good");
