@@ -113,8 +113,10 @@ impl Exchange {
         }
     }
 
-    /// Gives back the buffers of a message that was not sent to its end: an exchange that waits for its next use has none.
+    /// Gives back the buffers of a message that was not sent to its end, and the snapshot that the request went by: an exchange
+    /// that waits for its next use has neither.
     pub(super) fn release(&mut self) {
+        self.record.terms = None;
         self.to_target.clear();
         self.to_client.clear();
     }
