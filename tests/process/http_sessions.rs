@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::http::{self, Message};
-use crate::support::{http_target, proc};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
+use crate::support::{http_target, proc};
 
 const COOKIE: &str = "stickiness = { type = \"cookie\" }";
 const NAMES: [&str; 3] = ["a", "b", "c"];
