@@ -418,6 +418,32 @@ impl<W: World> Connection<'_, W> {
     }
 }
 
+/// What is refused whatever the rules say.
+fn admit(exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
+    let Exchange { request, record, verdict, .. } = exchange;
+    record.finding = request.finding();
+    *verdict = record.finding.verdict(terms.http.hygiene);
+    if *verdict == Verdict::Refuse {
+        return Err(Why::BadRequest);
+    }
+    if request.is_connect() || request.method() == b"TRACE" {
+        return Err(Why::MethodNotAllowed);
+    }
+    match (request.body(), terms.http.body_bytes_max) {
+        (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
+fn broken(exchange: &mut Exchange, why: Why) -> After {
+    exchange.record.why = Some(why);
+    if why == Why::ClientGone {
+        exchange.record.status = why.status();
+    }
+    After::Break(why)
+}
+
 /// Capacity that each piece of a head keeps from request to request: they are shorter, nearly always.
 const BYTES_KEPT: usize = 2048;
 
