@@ -43,6 +43,18 @@ fn r_l7_r_p6_a_head_that_trickles_is_408() {
     assert!(target.visits().is_empty());
 }
 
+#[test]
+fn r_p6_a_target_that_never_says_100_is_504() {
+    let (hand_over, _streams) = handlers::hand_over();
+    let target = Target::start(hand_over);
+    let (mut config, web) = Config::http(&[target.address]);
+    config.app().keys = "response_timeout = \"1s\"".into();
+    let weir = Weir::start(config);
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    assert_eq!(http::ask(web, request).expect("an answer").status(), 504);
+    weir.failed("response_timeout", 1);
+}
+
 /// RFC 9112 2.2: old clients send one behind a body. The request that follows much later is another matter.
 #[test]
 fn r_l7_an_empty_line_ahead_of_a_request_takes_none_of_its_heads_time() {

@@ -126,6 +126,18 @@ fn r_p3_without_a_proper_wish_nothing_is_upgraded() {
 }
 
 #[test]
+fn r_p3_a_101_that_does_not_say_to_what_is_no_response() {
+    let setting = setting("", "", &[]);
+    let mut client = Client::connect(setting.web).expect("it listens");
+    client.send(ASK).expect("sent");
+    let mut reader = Reader::new(setting.streams.recv_timeout(PATIENCE).expect("a connection"));
+    reader.head().expect("a head").expect("a request");
+    reader.stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").expect("sent");
+    assert_eq!(client.receive().expect("an answer").status(), 502);
+    setting.weir.failed("bad_response", 1);
+}
+
+#[test]
 fn r_p3_r_l7_an_upgraded_connection_that_falls_silent_is_closed_on_both_sides() {
     let setting = setting("idle_timeout = \"1s\"", "", &[]);
     let (mut client, mut target) = setting.upgraded();

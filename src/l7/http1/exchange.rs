@@ -30,7 +30,7 @@ use crate::l7::router::{Decision, FixedResponse, Forward, Rewriter, Subject};
 use crate::l7::sessions::{self, Session};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
-use crate::ring::Stream;
+use crate::ring::{Buf, Stream};
 
 /// A request and its response. Reused from request to request, so that none allocates (a test counts).
 pub struct Exchange {
@@ -367,6 +367,21 @@ impl<W: World> Connection<'_, W> {
         record.sent_bytes += (out.len() - before) as u64;
     }
 
+    /// What the client sent ahead of the 101, to the target.
+    async fn send_on(&mut self, lease: &W::Lease, buf: Buf, limit: Duration) -> Result<(), Why> {
+        let (at, mut held) = (self.world.now() + limit, Some(buf));
+        poll_fn(|context| {
+            if let Poll::Ready(sent) = lease.stream().poll_send(&mut held, context) {
+                return Poll::Ready(sent.map_err(|_| Why::TargetClosed));
+            }
+            if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
+                return Poll::Ready(Err(why));
+            }
+            self.deadline.poll(self.world, at, context).map(|()| Err(Why::IdleTimeout))
+        })
+        .await
+    }
+
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.
     async fn upgraded(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> After {
         exchange.record.upgraded = true;
@@ -376,8 +391,9 @@ impl<W: World> Connection<'_, W> {
         if let Some(buf) = self.input.take() {
             exchange.record.client_bytes += buf.len() as u64;
             lease.moved(Side::Client, buf.len());
-            if lease.stream().send(buf).await.is_err() {
-                return broken(exchange, Why::TargetClosed);
+            if let Err(why) = self.send_on(lease, buf, terms.listener.idle_timeout).await {
+                lease.stream().abort();
+                return broken(exchange, why);
             }
         }
         let moved_at = Cell::new(self.world.now());

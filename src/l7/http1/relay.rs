@@ -184,13 +184,20 @@ impl<'r, W: World> Relay<'r, W> {
     }
 
     fn waiting(&self) -> Waiting {
+        let target_has_it_all = self.state.upload == Upload::Open && self.exchange.to_target.is_empty();
         if !self.exchange.to_client.is_empty() {
             Waiting::Reader
-        } else if self.state.upload == Upload::Open && self.exchange.to_target.is_empty() {
+        } else if target_has_it_all && !self.waits_for_100() {
             Waiting::Body
         } else {
             Waiting::Target
         }
+    }
+
+    /// The client sends nothing before it is told to.
+    fn waits_for_100(&self) -> bool {
+        let Exchange { request, record, body_bytes, .. } = &*self.exchange;
+        request.expects_continue() && record.sent_bytes == 0 && *body_bytes == 0
     }
 
     fn limit(&self, waiting: Waiting) -> Duration {
@@ -335,9 +342,11 @@ impl<'r, W: World> Relay<'r, W> {
         }
     }
 
-    /// 101: the caller relays from here on. Only where it was asked for.
+    /// 101: the caller relays from here on. Only where it was asked for, and says to what (RFC 9110 15.2.2).
     fn switch(&mut self, buf: &mut Buf) -> End {
-        if self.exchange.request.upgrade().is_none() || self.state.upload != Upload::Sent {
+        let Exchange { request, response, .. } = &*self.exchange;
+        let is_agreed = request.upgrade().is_some() && response.upgrade().is_some();
+        if !is_agreed || self.state.upload != Upload::Sent {
             return self.state.failed(Why::BadResponse);
         }
         let rest = if buf.is_empty() { None } else { buf.split_off(0) };
