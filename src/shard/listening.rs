@@ -60,6 +60,11 @@ impl Listening {
         })
     }
 
+    /// It serves requests, not connections.
+    pub(super) fn is_http(&self) -> bool {
+        self.serving.borrow().terms.is_some()
+    }
+
     pub(super) fn connected(&self, after_us: u64) {
         self.histograms.borrow_mut().connect_us.saturating_record(after_us);
     }
@@ -102,7 +107,7 @@ impl Listening {
     pub(super) fn report(&self, bound: bool) -> ListenerReport {
         let config = self.config.borrow();
         let histograms = self.histograms.borrow();
-        let http = self.serving.borrow().terms.is_some();
+        let http = self.is_http();
         ListenerReport {
             name: Arc::clone(&config.name),
             protocol: config.protocol,

@@ -8,6 +8,7 @@
 //! Next: shard/accept.rs.
 
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -288,13 +289,15 @@ impl Shard {
             let relay = if let Service::Relay(group) = config.service { Some(Rc::clone(&groups[group])) } else { None };
             let terms = Terms::new(snapshot, config).map(Rc::new);
             let serving = Rc::new(Serving { relay, terms, groups: Rc::clone(&groups) });
-            let listening = match before.remove(&config.name) {
-                Some(listening) => {
+            // One that changes between tcp and http is another: its connections go on, or finish, by what they began with.
+            let listening = match before.entry(Arc::clone(&config.name)) {
+                Entry::Occupied(known) if known.get().is_http() == serving.terms.is_some() => {
+                    let listening = known.remove();
                     listening.config.replace(Arc::clone(config));
                     listening.serving.replace(serving);
                     listening
                 }
-                None => Listening::new(Arc::clone(config), serving),
+                _ => Listening::new(Arc::clone(config), serving),
             };
             (Arc::clone(&config.name), listening)
         });

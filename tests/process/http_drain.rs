@@ -245,6 +245,23 @@ fn r_k1_a_kept_connection_goes_by_the_config_that_is_in_force_with_each_request(
 }
 
 #[test]
+fn r_k1_a_listener_that_turns_into_a_tcp_one_lets_each_request_finish() {
+    let mut setting = setting(Beside::Nothing, "", &[]);
+    let (mut busy, mut target) = setting.in_flight();
+    let mut idle = Client::connect(setting.web).expect("it listens");
+    setting.weir.change(|config| {
+        config.web().protocol = "tcp";
+        config.app().protocol = "tcp";
+        config.app().keys.clear();
+    });
+    assert!(idle.sees_the_end());
+    target.stream.write_all(&http_target::ok("late")).expect("sent");
+    let answer = busy.receive().expect("an answer");
+    assert_eq!((answer.text(), answer.value("connection")), ("late".into(), "close"));
+    assert!(busy.sees_the_end());
+}
+
+#[test]
 fn r_k3_a_stop_ends_idle_connections_and_lets_requests_in_flight_finish() {
     let mut setting = setting(Beside::Nothing, "", &["--drain", "10m"]);
     let (mut busy, mut target) = setting.in_flight();
