@@ -53,6 +53,7 @@ pub async fn serve<W: World>(world: &W, client: &W::Stream) -> Closed {
         let after = connection.answer(&mut exchange, refused).await;
         exchange.record.ended_at = world.now();
         world.finished(&exchange);
+        exchange.release();
         world.recycle(exchange);
         match after {
             After::Next => {}

@@ -113,6 +113,12 @@ impl Exchange {
         }
     }
 
+    /// Gives back the buffers of a message that was not sent to its end: an exchange that waits for its next use has none.
+    pub(super) fn release(&mut self) {
+        self.to_target.clear();
+        self.to_client.clear();
+    }
+
     pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.request.clear();
         self.response.clear();
