@@ -48,7 +48,7 @@ pub async fn serve<W: World>(world: &W, client: &W::Stream) -> Closed {
         let (mut exchange, refused) = match connection.next_head().await {
             Head::Complete(exchange) => (exchange, None),
             Head::Refused(exchange, why) => (exchange, Some(why)),
-            Head::Over(closed) => return closed,
+            Head::Over(closed) => return connection.over(closed).await,
         };
         let after = connection.answer(&mut exchange, refused).await;
         exchange.record.ended_at = world.now();
@@ -232,6 +232,19 @@ impl<W: World> Connection<'_, W> {
             self.deadline.poll(self.world, at, context).map(|()| None)
         })
         .await
+    }
+
+    /// No request follows. What was queued for the client may not be out.
+    async fn over(&mut self, closed: Closed) -> Closed {
+        match closed {
+            Closed::Completed => self.close(Lingers::No).await,
+            Closed::Idle if !self.is_out().await => Closed::Broken(Why::SendTimeout),
+            Closed::Idle | Closed::Broken(_) => closed,
+        }
+    }
+
+    async fn is_out(&self) -> bool {
+        poll_fn(|context| Poll::Ready(self.client.poll_flush(context).is_ready())).await
     }
 
     /// The last response is queued: out with it, and then the end.
