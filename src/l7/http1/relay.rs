@@ -94,7 +94,8 @@ struct State {
     /// Something of the response has been queued for the client: 1xx do not count.
     answering: bool,
     fit: Fit,
-    /// When something last moved.
+    /// Who is waited for, and since when, or since something last moved.
+    waiting: Waiting,
     moved_at: Instant,
 }
 
@@ -119,6 +120,7 @@ impl<'r, W: World> Relay<'r, W> {
             download: Download::Head,
             answering: false,
             fit: Fit { client: false, target: false },
+            waiting: Waiting::ForTarget,
             moved_at: world.now(),
         };
         Relay { world, client, lease, terms, exchange, input, deadline, state }
@@ -154,6 +156,11 @@ impl<'r, W: World> Relay<'r, W> {
             return Poll::Ready(self.state.failed(why));
         }
         let waiting = self.waiting();
+        if waiting != self.state.waiting {
+            // What one of them took his time for does not count against another.
+            self.state.waiting = waiting;
+            self.state.moved_at = self.world.now();
+        }
         let at = self.state.moved_at + self.limit(waiting);
         self.deadline.poll(self.world, at, context).map(|()| self.timed_out(waiting))
     }
