@@ -51,6 +51,10 @@ pub(super) struct Fit {
     pub(super) target: bool,
 }
 
+impl Fit {
+    const NEITHER: Fit = Fit { client: false, target: false };
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upload {
     Open,
@@ -119,7 +123,7 @@ impl<'r, W: World> Relay<'r, W> {
             upload: Upload::Open,
             download: Download::Head,
             answering: false,
-            fit: Fit { client: false, target: false },
+            fit: Fit::NEITHER,
             waiting: Waiting::ForTarget,
             moved_at: world.now(),
         };
@@ -138,14 +142,12 @@ impl<'r, W: World> Relay<'r, W> {
         {
             return Poll::Ready(end);
         }
-        if self.state.download == Download::Done && self.exchange.to_client.is_empty() {
+        if self.is_answered() {
             match self.state.upload {
                 Upload::Sent => return Poll::Ready(End::Complete(self.state.fit)),
                 // The target wants no more of it.
-                Upload::Abandoned => return Poll::Ready(End::Complete(Fit { client: false, target: false })),
-                Upload::Open if !self.state.fit.target => {
-                    return Poll::Ready(End::Complete(Fit { client: false, target: false }));
-                }
+                Upload::Abandoned => return Poll::Ready(End::Complete(Fit::NEITHER)),
+                Upload::Open if !self.state.fit.target => return Poll::Ready(End::Complete(Fit::NEITHER)),
                 Upload::Open => {}
             }
         }
@@ -163,6 +165,16 @@ impl<'r, W: World> Relay<'r, W> {
         }
         let at = self.state.moved_at + self.limit(waiting);
         self.deadline.poll(self.world, at, context).map(|()| self.timed_out(waiting))
+    }
+
+    /// The whole response is queued with the client's stream.
+    fn is_answered(&self) -> bool {
+        self.state.download == Download::Done && self.exchange.to_client.is_empty()
+    }
+
+    /// The client ended. It may, with its response in hand, though not all of its body was sent (RFC 9112 9.5).
+    fn client_gone(&self) -> End {
+        if self.is_answered() { End::Complete(Fit::NEITHER) } else { End::Broken(Why::ClientGone) }
     }
 
     fn waiting(&self) -> Waiting {
@@ -186,10 +198,8 @@ impl<'r, W: World> Relay<'r, W> {
     #[cold]
     fn timed_out(&self, waiting: Waiting) -> End {
         match waiting {
-            Waiting::ForBody if self.state.download == Download::Done => {
-                // All was said; the body that nobody asked for never came.
-                End::Complete(Fit { client: false, target: false })
-            }
+            // The rest of the body does not come, or is not taken.
+            Waiting::ForBody | Waiting::ForTarget if self.is_answered() => End::Complete(Fit::NEITHER),
             Waiting::ForBody => self.state.failed(Why::BodyTimeout),
             Waiting::ForTarget => self.state.failed(Why::ResponseTimeout),
             Waiting::ForReader => End::Broken(Why::SendTimeout),
@@ -220,7 +230,7 @@ impl<'r, W: World> Relay<'r, W> {
                 None => match self.client.poll_recv(context) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(Some(buf))) => buf,
-                    Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Broken(Why::ClientGone))),
+                    Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(self.client_gone())),
                 },
             };
             self.state.moved_at = self.world.now();
@@ -386,7 +396,7 @@ impl<'r, W: World> Relay<'r, W> {
 
     /// While the client is not received from, its end would go unseen. Bytes that come now are its next request.
     fn poll_client_gone(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        let gone = Poll::Ready(End::Broken(Why::ClientGone));
+        let gone = Poll::Ready(self.client_gone());
         if self.state.upload == Upload::Open && self.exchange.to_target.is_empty() {
             return Poll::Pending;
         }
