@@ -101,6 +101,8 @@ struct State {
     /// Who is waited for, and since when, or since something last moved.
     waiting: Waiting,
     moved_at: Instant,
+    /// Bytes that were not taken yet, at the last look.
+    left: usize,
 }
 
 impl State {
@@ -126,6 +128,7 @@ impl<'r, W: World> Relay<'r, W> {
             fit: Fit::NEITHER,
             waiting: Waiting::ForTarget,
             moved_at: world.now(),
+            left: 0,
         };
         Relay { world, client, lease, terms, exchange, input, deadline, state }
     }
@@ -158,9 +161,10 @@ impl<'r, W: World> Relay<'r, W> {
             return Poll::Ready(self.state.failed(why));
         }
         let waiting = self.waiting();
-        if waiting != self.state.waiting {
-            // What one of them took his time for does not count against another.
-            self.state.waiting = waiting;
+        let left = self.exchange.to_client.left() + self.exchange.to_target.left();
+        if (waiting, left) != (self.state.waiting, self.state.left) {
+            // What one of them took his time for does not count against another, and a part of a long head is something.
+            (self.state.waiting, self.state.left) = (waiting, left);
             self.state.moved_at = self.world.now();
         }
         let at = self.state.moved_at + self.limit(waiting);
