@@ -350,8 +350,9 @@ impl<W: World> Connection<'_, W> {
             server: terms.http.server_header.as_deref(),
             date: &self.world.date(),
         };
-        to_client.clear();
+        // Behind interim responses that are not out yet: half of one may be.
         let out = to_client.bytes();
+        let before = out.len();
         record.status = match reply {
             Reply::Error(status) => {
                 replies::error(status, &terms.http.error_pages, &setting, out);
@@ -366,7 +367,7 @@ impl<W: World> Connection<'_, W> {
                 fixed.status
             }
         };
-        record.sent_bytes += out.len() as u64;
+        record.sent_bytes += (out.len() - before) as u64;
     }
 
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.

@@ -338,13 +338,14 @@ impl<'r, W: World> Relay<'r, W> {
         if self.exchange.request.upgrade().is_none() || self.state.upload != Upload::Sent {
             return self.state.failed(Why::BadResponse);
         }
+        let rest = if buf.is_empty() { None } else { buf.split_off(0) };
+        if rest.is_none() && !buf.is_empty() {
+            return self.state.failed(Why::Host);
+        }
         heads::write_switch(self.exchange, self.world);
         self.lease.answered(101);
-        if !buf.is_empty() {
-            match buf.split_off(0) {
-                Some(rest) => self.exchange.to_client.pass(rest),
-                None => return self.state.failed(Why::Host),
-            }
+        if let Some(rest) = rest {
+            self.exchange.to_client.pass(rest);
         }
         End::Upgraded
     }
