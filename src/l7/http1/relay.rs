@@ -95,6 +95,8 @@ pub(super) struct Relay<'r, W: World> {
 struct State {
     upload: Upload,
     download: Download,
+    /// A head came from the target, be it a 1xx.
+    heard: bool,
     /// Something of the response has been queued for the client: 1xx do not count.
     answering: bool,
     fit: Fit,
@@ -124,6 +126,7 @@ impl<'r, W: World> Relay<'r, W> {
         let state = State {
             upload: Upload::Open,
             download: Download::Head,
+            heard: false,
             answering: false,
             fit: Fit::NEITHER,
             waiting: Waiting::ForTarget,
@@ -313,6 +316,7 @@ impl<'r, W: World> Relay<'r, W> {
     /// A head of the target: interim, final, or the end of HTTP.
     fn head_came(&mut self, buf: &mut Buf) -> Result<(), End> {
         let status = self.exchange.response.status();
+        self.state.heard = true;
         match status {
             101 => Err(self.switch(buf)),
             100..=199 => {
@@ -391,9 +395,9 @@ impl<'r, W: World> Relay<'r, W> {
     /// The target's connection is lost, or as good as lost.
     #[cold]
     fn target_failed(&mut self) -> End {
-        let nothing_came = self.state.download == Download::Head && !self.exchange.response.is_started();
+        let nothing_came = !self.state.heard && !self.exchange.response.is_started();
         let safe = self.exchange.request.is_idempotent() && self.exchange.request.body() == BodyLength::None;
-        if nothing_came && safe && !self.state.answering && self.lease.is_reused() {
+        if nothing_came && safe && self.lease.is_reused() {
             return End::Stale;
         }
         self.state.failed(Why::TargetClosed)
