@@ -144,12 +144,11 @@ impl<W: World> Connection<'_, W> {
         };
         exchange.record.terms = Some(Rc::clone(&terms));
         if let Some(why) = refused {
-            return self.fail(exchange, &terms, why, Lingers::Yes).await;
+            return self.fail(exchange, &terms, why).await;
         }
         exchange.upload = Body::new(exchange.request.body());
         if let Err(why) = self.admit(exchange, &terms) {
-            let lingers = if exchange.request.body() == BodyLength::None { Lingers::No } else { Lingers::Yes };
-            return self.fail(exchange, &terms, why, lingers).await;
+            return self.fail(exchange, &terms, why).await;
         }
         let Exchange { request, record, .. } = &mut *exchange;
         let subject = Subject {
@@ -198,16 +197,16 @@ impl<W: World> Connection<'_, W> {
         let now = self.world.unix_time().as_secs();
         let index = sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
         let Some((group, http)) = terms.group(index) else {
-            return self.fail(exchange, terms, Why::Host, Lingers::Yes).await;
+            return self.fail(exchange, terms, Why::Host).await;
         };
         exchange.record.group = Some(index);
         exchange.session.stays_with_group(forward);
         exchange.response_timeout = http.response_timeout;
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
-            return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;
+            return self.fail(exchange, terms, Why::VersionMismatch).await;
         }
         if let Err(why) = heads::write_request(exchange, self.world, terms, http, forward) {
-            return self.fail(exchange, terms, why, Lingers::Yes).await;
+            return self.fail(exchange, terms, why).await;
         }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
         let mut attempts = W::Attempts::default();
@@ -240,7 +239,7 @@ impl<W: World> Connection<'_, W> {
                 End::Failed(why) => {
                     lease.stream().abort();
                     drop(lease);
-                    return self.fail(exchange, terms, why, Lingers::Yes).await;
+                    return self.fail(exchange, terms, why).await;
                 }
                 End::Broken(why) => {
                     lease.stream().abort();
@@ -281,11 +280,13 @@ impl<W: World> Connection<'_, W> {
     }
 
     fn completed(&self, exchange: &Exchange, fit: Fit) -> After {
-        match (fit.client, exchange.upload.is_done() && self.input.is_none()) {
-            (true, _) => After::Next,
-            (false, true) => After::Close(Lingers::No),
-            (false, false) => After::Close(Lingers::Yes),
-        }
+        if fit.client { After::Next } else { After::Close(self.lingers(exchange)) }
+    }
+
+    /// A client that did not ask for the end itself may have sent its next request by now.
+    fn lingers(&self, exchange: &Exchange) -> Lingers {
+        let sent_all = exchange.upload.is_done() && self.input.is_none() && !exchange.request.wants_keep_alive();
+        if sent_all { Lingers::No } else { Lingers::Yes }
     }
 
     /// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
@@ -301,11 +302,11 @@ impl<W: World> Connection<'_, W> {
         if why == Why::ClientGone {
             return self.broken(exchange, why);
         }
-        self.fail(exchange, terms, why, Lingers::Yes).await
+        self.fail(exchange, terms, why).await
     }
 
     /// Tells the client what went wrong.
-    async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why, lingers: Lingers) -> After {
+    async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why) -> After {
         exchange.record.why = Some(why);
         let reply = Reply::Error(why.status());
         // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
@@ -313,9 +314,9 @@ impl<W: World> Connection<'_, W> {
         if !ends {
             return self.reply(exchange, terms, reply).await;
         }
-        self.write_reply(exchange, terms, reply, After::Close(lingers));
+        self.write_reply(exchange, terms, reply, After::Close(Lingers::Yes));
         match self.flush(exchange, terms.http.send_timeout).await {
-            Ok(()) => After::Close(lingers),
+            Ok(()) => After::Close(Lingers::Yes),
             Err(why) => After::Break(why),
         }
     }
@@ -324,12 +325,7 @@ impl<W: World> Connection<'_, W> {
     async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
         let stays = stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
-        let read = exchange.upload.is_done();
-        let after = match (stays, read) {
-            (true, _) => After::Next,
-            (false, true) => After::Close(Lingers::No),
-            (false, false) => After::Close(Lingers::Yes),
-        };
+        let after = if stays { After::Next } else { After::Close(self.lingers(exchange)) };
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
             Ok(()) => after,
