@@ -9,6 +9,7 @@
 mod check;
 mod client;
 mod pace;
+mod situations;
 mod target;
 mod wire;
 mod world;
