@@ -19,7 +19,7 @@ use quanta::Instant;
 use super::connection::{Connection, Lingers};
 use super::heads;
 use super::relay::{End, Fit, Relay};
-use crate::config::HttpVersion;
+use crate::config::{HttpGroup, HttpVersion};
 use crate::l4::{self, Side};
 use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
@@ -113,27 +113,26 @@ impl Exchange {
         }
     }
 
-    /// Gives back the buffers of a message that was not sent to its end, and the snapshot that the request went by: an exchange
-    /// that waits for its next use has neither.
+    /// Gives back all that is worth more than an unused one may hold: buffers, a head's memory, the snapshot it went by.
     pub(super) fn release(&mut self) {
-        self.record.terms = None;
-        self.to_target.clear();
-        self.to_client.clear();
-    }
-
-    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.request.clear();
         self.response.clear();
-        self.record.restart(number, now, unix);
+        self.record.terms = None;
+        self.session.clear();
         self.to_target.clear();
         self.to_client.clear();
+        let kept = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
+        for bytes in kept.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
+            bytes.clear();
+            bytes.shrink_to(BYTES_KEPT);
+        }
+    }
+
+    /// Of one that is as `new` or `release` left it.
+    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
+        self.record.restart(number, now, unix);
         self.upload = Body::new(BodyLength::None);
         self.body_bytes = 0;
-        self.session.clear();
-        self.redirect_url.clear();
-        self.path.clear();
-        self.host.clear();
-        self.trace_id.clear();
         self.verdict = Verdict::Serve;
     }
 }
@@ -225,6 +224,7 @@ impl<W: World> Connection<'_, W> {
             exchange.response.clear();
             exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
             lease.moved(Side::Client, exchange.target_head.len());
+            self.ask_for_body(exchange, http);
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
                     if fit.target {
@@ -271,6 +271,15 @@ impl<W: World> Connection<'_, W> {
         .await
     }
 
+    /// A target that is spoken to in 1.0 knows nothing of 100: the client is told to go on by us (RFC 9110 10.1.1).
+    fn ask_for_body(&self, exchange: &mut Exchange, http: &HttpGroup) {
+        let waits = exchange.request.expects_continue() && !exchange.upload.is_done() && self.input.is_none();
+        if waits && http.version == HttpVersion::V1_0 {
+            exchange.to_client.bytes().extend_from_slice(replies::CONTINUE);
+            exchange.record.sent_bytes += replies::CONTINUE.len() as u64;
+        }
+    }
+
     async fn relay(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> End {
         let ends = (self.client, &mut self.input);
         let mut relay = Relay::new(self.world, ends, lease, terms, exchange, &mut self.deadline);
@@ -311,14 +320,15 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    /// Sends a response of the balancer's own, and goes on if the request allows.
+    /// Sends a response of the balancer's own, and goes on if the request allows. The response goes ahead of the rest of the
+    /// request's body: it does not depend on it, and a slow body would hold it up.
     async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
-        let stays =
-            stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
+        let stays = stays && exchange.verdict == Verdict::Serve && self.may_skip_body(exchange);
         let after = if stays { After::Next } else { After::Close(self.lingers(exchange)) };
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
+            Ok(()) if stays && !self.skip_body(exchange, terms.http.body_timeout).await => After::Close(Lingers::Yes),
             Ok(()) => after,
             Err(why) => broken(exchange, why),
         }
@@ -408,28 +418,28 @@ impl<W: World> Connection<'_, W> {
     }
 }
 
-/// What is refused whatever the rules say.
-fn admit(exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
-    let Exchange { request, record, verdict, .. } = exchange;
-    record.finding = request.finding();
-    *verdict = record.finding.verdict(terms.http.hygiene);
-    if *verdict == Verdict::Refuse {
-        return Err(Why::BadRequest);
-    }
-    if request.is_connect() || request.method() == b"TRACE" {
-        return Err(Why::MethodNotAllowed);
-    }
-    match (request.body(), terms.http.body_bytes_max) {
-        (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
-        _ => Ok(()),
-    }
-}
+/// Capacity that each piece of a head keeps from request to request: they are shorter, nearly always.
+const BYTES_KEPT: usize = 2048;
 
-/// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
-fn broken(exchange: &mut Exchange, why: Why) -> After {
-    exchange.record.why = Some(why);
-    if why == Why::ClientGone {
-        exchange.record.status = why.status();
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{self, Mode};
+
+    #[test]
+    fn an_unused_exchange_keeps_neither_long_heads_nor_the_snapshot_that_it_went_by() {
+        let text = "[[listener]]\nname = \"web\"\nprotocol = \"http\"\naddress = \"192.0.2.1:80\"\n\
+                    default_action = { fixed_response = { status = 200 } }\n";
+        let snapshot = Arc::new(config::parse("test", text, Mode::Demo).expect("a good config"));
+        let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
+        let mut exchange = Exchange::new(Instant::now());
+        exchange.record.terms = Some(Rc::new(terms));
+        exchange.target_head.resize(64 << 10, b'x');
+        exchange.scratch.resize(64 << 10, b'x');
+        exchange.release();
+        assert_eq!(Arc::strong_count(&snapshot), 1);
+        assert!(exchange.target_head.capacity() <= BYTES_KEPT && exchange.scratch.capacity() <= BYTES_KEPT);
     }
-    After::Break(why)
 }
