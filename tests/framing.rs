@@ -14,8 +14,8 @@ use std::path::Path;
 use corpus::{Case, Outcome};
 use weir::config::Hygiene;
 use weir::l7::framing::{
-    Body, BodyLength, ClientConnection, Finding, Form, Forward, Length, RequestEdits, RequestHead, ResponseEdits,
-    ResponseHead, Upgrade, Verdict, Version,
+    Body, BodyLength, ClientConnection, Finding, Form, Forward, Length, Reason, RequestEdits, RequestHead,
+    ResponseEdits, ResponseHead, Upgrade, Verdict, Version,
 };
 
 /// How what was sent is cut up.
@@ -63,6 +63,7 @@ fn the_fuzzers_seeds_are_of_the_corpus() {
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         if std::env::var_os("WRITE_SEEDS").is_some() {
+            let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).expect("fuzz/seeds");
             for (index, seed) in seeds.iter().enumerate() {
                 fs::write(folder.join(format!("{index:03}")), seed).expect("a seed");
@@ -147,7 +148,7 @@ fn escape(bytes: &[u8]) -> String {
 }
 
 fn words(finding: Finding, more: Option<&str>) -> Vec<String> {
-    let words = [Some(finding.class.as_str()), finding.reason.map(|reason| reason.as_str()), more];
+    let words = [Some(finding.class.as_str()), finding.reason.map(Reason::as_str), more];
     words.into_iter().flatten().map(str::to_owned).collect()
 }
 

@@ -2,8 +2,8 @@
 //!
 //!     bytes --read--> head --write, edits--> bytes --clear--> the next
 //!
-//! The heads come whole in one piece, as nearly all do, and the buffers are warm. `floor` is what the lines alone cost: httparse and a
-//! copy, without a decision.
+//! The heads come whole in one piece, as nearly all do, and the buffers are warm. `floor` is what the lines alone cost: httparse
+//! and a copy, without a decision.
 
 use std::hint::black_box;
 

@@ -1,7 +1,7 @@
-//! What is pure, alone on a core: picking a target, a snapshot from its text, recording a duration, a sticky request, noting a line
-//! of the log, reading and writing a head.
+//! What is pure, alone on a core: picking a target, finding a rule, a snapshot from its text, recording a duration, a sticky
+//! request, noting a line of the log, reading and writing a head.
 //!
-//!     main --criterion's settings--> pick, snapshot, histogram, sticky, access_log, framing --> a time for each case
+//!     main --criterion's settings--> pick, router, snapshot, histogram, sticky, access_log, framing --> a time for each case
 //!
 //! The ratios between the times are the result.
 //!
@@ -15,6 +15,7 @@ mod access_log;
 mod framing;
 mod histogram;
 mod pick;
+mod router;
 mod snapshot;
 mod sticky;
 
@@ -26,6 +27,7 @@ fn main() {
     // After our settings, so that an argument wins over them.
     let mut criterion = in_a_minute().configure_from_args();
     pick::bench(&mut criterion);
+    router::bench(&mut criterion);
     snapshot::bench(&mut criterion);
     histogram::bench(&mut criterion);
     sticky::bench(&mut criterion);

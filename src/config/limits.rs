@@ -132,7 +132,7 @@ pub const GROUP_WEIGHT: RangeInclusive<u16> = 0..=999;
 /// A group's weight by default. ALB.
 pub const GROUP_WEIGHT_DEFAULT: u16 = 1;
 
-/// Statuses of a redirect (requirement R3). RFC 9110, 15.4.
+/// Statuses of a redirect (requirement R3). ALB has 301 and 302, RFC 9110, 15.4 the others.
 pub const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Content types of a fixed response; the first is the default. ALB.

@@ -43,6 +43,12 @@ impl Outgoing {
         self.held.is_none() && self.then.is_none() && self.at == self.bytes.len()
     }
 
+    /// Bytes that are not queued with a stream yet.
+    pub(super) fn left(&self) -> usize {
+        let of = |buf: &Option<Buf>| buf.as_ref().map_or(0, |buf| buf.len());
+        of(&self.held) + of(&self.then) + self.bytes.len() - self.at
+    }
+
     /// Forgets what was not sent.
     pub(super) fn clear(&mut self) {
         self.held = None;

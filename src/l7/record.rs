@@ -7,7 +7,6 @@ use std::time::Duration;
 use quanta::Instant;
 
 use super::framing::Finding;
-use super::router::Transform;
 use super::why::Why;
 use super::world::Terms;
 
@@ -46,8 +45,6 @@ pub struct Record {
     pub rule: Option<u16>,
     /// What was done with it.
     pub action: Taken,
-    /// How its rule's rewrite went; `None` when the rule has none.
-    pub transform: Option<Transform>,
     /// Index of the group that it was forwarded to, in the terms' snapshot.
     pub group: Option<usize>,
     /// The targets that it was sent to; the last one answered.
@@ -92,7 +89,6 @@ impl Record {
             finding: Finding::default(),
             rule: None,
             action: Taken::Nothing,
-            transform: None,
             group: None,
             targets: Vec::new(),
             missed: Vec::new(),

@@ -49,7 +49,7 @@ pub enum Why {
     Deregistered,
     /// The drain deadline was over (requirement K3).
     Drained,
-    /// The rule's rewrite made no path or host of the request's (ALB's 500).
+    /// The rule's rewrite made no path or host of the request's.
     RewriteFailed,
     /// This host ran out of something: descriptors, ports, buffers.
     Host,

@@ -13,6 +13,7 @@ use quanta::Instant;
 use super::forwarded::Client;
 use super::http1::Exchange;
 use super::replies::DATE_BYTES;
+use super::router::Router;
 use super::stickiness::Tag;
 use super::why::Why;
 use crate::config::{Http, HttpGroup, Listener, Service, Snapshot, TargetGroup};
@@ -118,6 +119,8 @@ pub struct Terms {
     pub listener: Arc<Listener>,
     /// What that listener does with requests.
     pub http: Arc<Http>,
+    /// Its rules, as this shard has them for itself.
+    pub router: Router,
 }
 
 impl Terms {
@@ -125,7 +128,12 @@ impl Terms {
     #[must_use]
     pub fn new(snapshot: &Arc<Snapshot>, listener: &Arc<Listener>) -> Option<Self> {
         let Service::Http(http) = &listener.service else { return None };
-        Some(Terms { snapshot: Arc::clone(snapshot), listener: Arc::clone(listener), http: Arc::clone(http) })
+        Some(Terms {
+            snapshot: Arc::clone(snapshot),
+            listener: Arc::clone(listener),
+            http: Arc::clone(http),
+            router: http.router.of_one_shard(),
+        })
     }
 
     /// A group that the listener's rules name. `None` for an index that they cannot name.

@@ -32,7 +32,10 @@ pub(super) fn record(shard: &Shard, connection: &Rc<Connection>, ends: Ends, exc
         missed: &record.missed,
         received_bytes: record.client_bytes,
         sent_bytes: record.sent_bytes,
-        queue_us: record.head_at.filter(|_| target.is_some() || !record.missed.is_empty()).map(|at| microseconds(at - record.started_at)),
+        queue_us: record
+            .head_at
+            .filter(|_| target.is_some() || !record.missed.is_empty())
+            .map(|at| microseconds(at - record.started_at)),
         connect_us: record.leased_at.zip(record.head_at).map(|(leased, head)| microseconds(leased - head)),
         first_byte_us: record.answered_at.map(|at| microseconds(at - record.started_at)),
         reason: record.why.map_or("", Why::as_str),

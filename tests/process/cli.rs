@@ -120,11 +120,11 @@ fn doctor_finds_nothing_here_that_keeps_weir_from_running() {
 
 /// On the ports that the README names, where they are free.
 #[test]
-fn demo_answers_on_8090_from_three_targets() {
+fn demo_answers_on_8090_and_8080_from_three_targets() {
     let _turn = place::turn();
     let at = |port| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
-    let (web, admin) = (at(8090), at(9900));
-    for place in [web, admin] {
+    let (tcp, http, admin) = (at(8090), at(8080), at(9900));
+    for place in [tcp, http, admin] {
         if client::connect(place).map_or_else(|error| error.kind(), |_| ErrorKind::AddrInUse)
             != ErrorKind::ConnectionRefused
         {
@@ -135,12 +135,17 @@ fn demo_answers_on_8090_from_three_targets() {
     let mut demo = Command::new(BINARY).arg("demo").stdout(Stdio::null()).spawn().expect("weir starts");
     let answers = std::panic::catch_unwind(|| {
         wait_until("the demo is ready", || admin::get(admin, "/readyz").is_ok_and(|reply| reply.status == 200));
-        (0..12).map(|_| admin::get(web, "/").expect("an answer").body).collect::<std::collections::BTreeSet<_>>()
+        [tcp, http].map(|listener| {
+            let answers = (0..12).map(|_| admin::get(listener, "/").expect("an answer").body);
+            answers.collect::<std::collections::BTreeSet<_>>()
+        })
     });
     demo.kill().expect("it runs");
     demo.wait().expect("it ran");
     let answers = answers.expect("the demo answers");
-    assert_eq!(answers.len(), 3, "each of the three says who it is: {answers:?}");
+    for answers in answers {
+        assert_eq!(answers.len(), 3, "each of the three says who it is: {answers:?}");
+    }
 }
 
 fn check(text: &str) -> (Option<i32>, String) {

@@ -23,7 +23,7 @@ Weir serves. In another terminal, try:
   curl 127.0.0.1:8080/any/path                           a target says who it is and what it was asked
   curl -i 127.0.0.1:8080/movie                           a redirect: the slash is added
   curl -i 127.0.0.1:8080/robots.txt                      the balancer answers by itself
-  for i in $(seq 40); do curl -s 127.0.0.1:8080/release; done | sort | uniq -c   blue (a, b) 3 : green (c) 1
+  for i in $(seq 40); do curl -s 127.0.0.1:8080/release; done | sort | uniq -c   a and b get 3 in 4, c the rest, about
   curl -c jar -b jar 127.0.0.1:8080/cart                 again within 10 s: the same target, by its cookie
   curl -H 'Host: api.localhost' 127.0.0.1:8080/v1/users  the target is asked for /users
 

@@ -72,7 +72,7 @@ fn conditions(table: &Table<'_>) -> Vec<Condition> {
         if header.given(&["values"]).is_empty() {
             header.missing("values", "add values = [\"*Chrome*\"]");
         }
-        let values = header.read_items("values", http_values::text_pattern)?;
+        let values = header.read_items("values", http_values::header_value)?;
         Some(Condition::Header { name: name?.value, values })
     };
     let queries = table.list("query", "query", &keys::QUERY);
@@ -197,10 +197,10 @@ fn rewrite(table: &Table<'_>) -> Option<Rewrite> {
         let with = table.require("with", http_values::replacement, with_mend);
         Some(Replace { regex: regex?.value, with: with?.value })
     };
-    Some(Rewrite {
-        host: replace("host", "add regex = \"^www[.](.*)$\"", "add with = \"$1\""),
-        path: replace("path", "add regex = \"^/old/(.*)$\"", "add with = \"/new/$1\""),
-    })
+    let host = replace("host", "add regex = \"^www[.](.*)$\"", "add with = \"$1\"");
+    let path = replace("path", "add regex = \"^/old/(.*)$\"", "add with = \"/new/$1\"");
+    let are_read = [&host, &path].into_iter().flatten().count() == table.given(keys::REWRITE.keys).len();
+    are_read.then_some(Rewrite { host, path })
 }
 
 fn redirect(table: &Table<'_>) -> Option<RawVerb> {
@@ -214,6 +214,9 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
         table.read("query", http_values::redirect_query),
     ];
     let are_read = given.iter().flatten().count() == table.given(&["protocol", "host", "port", "path", "query"]).len();
+    if !are_read {
+        return None;
+    }
     let mut parts = REQUEST_ITSELF;
     // What is redirected to another scheme is served at that scheme's port, unless said otherwise.
     parts[2] = match given[0].as_ref().map(|protocol| &*protocol.value) {
@@ -224,16 +227,11 @@ fn redirect(table: &Table<'_>) -> Option<RawVerb> {
     for (part, given) in parts.iter_mut().zip(&given) {
         *part = given.as_ref().map_or(*part, |given| &given.value);
     }
-    if parts == REQUEST_ITSELF && are_read {
-        let what = "it leads to where the request came from, for ever";
-        table.wrong_here(Wrong::new(what, "change at least one of protocol, host, port, path and query"));
-        return None;
-    }
     let [protocol, host, port, path, query] = parts.map(Arc::from);
     Some(RawVerb::Redirect(Redirect { status: status?.value, protocol, host, port, path, query }))
 }
 
-/// Protocol, host, port, path and query of a redirect that say nothing.
+/// Protocol, host, port, path and query of a redirect that says nothing of them.
 const REQUEST_ITSELF: [&str; 5] = ["#{protocol}", "#{host}", "#{port}", "/#{path}", "#{query}"];
 
 fn fixed_response(table: &Table<'_>) -> Option<RawVerb> {

@@ -233,6 +233,10 @@ fn r_r2_values_of_conditions() {
             "header \"host\": name: Host is compared by its own condition; write host = [\"...\"] in the rule".into(),
         ),
         (
+            "header = [{ name = \"X\", values = [\"a\", \"\"] }]",
+            "header \"X\": values: it is empty; write 1 to 128 bytes".into(),
+        ),
+        (
             "header = [{ name = \"a b\", values = \"a\" }]",
             "header \"a b\": name: \"a b\" is not the name of a header; use 1 to 40 letters, digits and hyphens".into(),
         ),
@@ -346,10 +350,6 @@ fn r_r3_values_of_a_redirect() {
     for (typed, says) in [
         ("protocol = \"https\"", ".status: missing; add status = 301".to_owned()),
         ("status = 300, host = \"a\"", ".status: 300 is not among them; choose 301, 302, 303, 307 or 308".into()),
-        (
-            "status = 301",
-            ": it leads to where the request came from, for ever; change at least one of protocol, host, port, path and query".into(),
-        ),
         ("status = 301, protocol = \"HTTPS\"", ".protocol: \"HTTPS\" is not known; choose \"http\" or \"https\" or \"#{protocol}\"".into()),
         (
             "status = 301, port = \"443\"",
@@ -377,6 +377,38 @@ fn r_r3_values_of_a_redirect() {
         ("status = 301, query = \"?a\"", ".query: \"?a\" begins with a question mark; leave it out: it is added".into()),
     ] {
         action_says(&format!("{{ redirect = {{ {typed} }} }}"), &[&format!(".redirect{says}")]);
+    }
+}
+
+#[test]
+fn r_r3_a_redirect_to_itself_is_refused() {
+    let says = ": the redirect leads to the rule itself, for ever; change at least one of protocol, host, port and path to what the \
+                rule does not match; a changed query is enough only where the rule has a query condition";
+    for typed in
+        ["status = 301", "status = 301, port = \"#{port}\", path = \"/#{path}\"", "status = 302, query = \"a=b\""]
+    {
+        action_says(&format!("{{ redirect = {{ {typed} }} }}"), &[says]);
+    }
+}
+
+#[test]
+fn r_r2_r_r3_what_the_router_refuses_is_said_for_each_rule_at_once() {
+    let rule = |priority: u8, rest: &str| format!("[[listener.rule]]\npriority = {priority}\n{rest}\n");
+    let rewrite = "rewrite = { path = { regex = \"^/(a\", with = \"/\" } }";
+    let text = format!("default_action = {{ forward = \"app\", {rewrite} }}\n")
+        + &rule(1, "path = { regex = \"^(\" }\naction = { forward = \"app\" }")
+        + &rule(2, "action = { forward = \"app\" }")
+        + &rule(3, "action = { forward = \"app\", rewrite = { path = { regex = \"a\", with = \"/$1\" } } }");
+    let head = "[[listener]]\nname = \"x\"\nprotocol = \"http\"\naddress = \"0.0.0.0:80\"\n";
+    let lines = printed(&format!("{head}{text}{GROUPS}"), Mode::Run);
+    let begins = [
+        "lb.toml:5: listener \"x\": default_action: \"^/(a\" is not a regular expression: ",
+        "lb.toml:6: listener \"x\": rule #1: \"^(\" is not a regular expression: ",
+        "lb.toml:13: listener \"x\": rule #3: ",
+    ];
+    assert_eq!(lines.len(), begins.len(), "{lines:?}");
+    for (line, begin) in lines.iter().zip(begins) {
+        assert!(line.starts_with(begin), "{line}");
     }
 }
 

@@ -150,7 +150,12 @@ pub(in crate::config) fn header_name(value: &DeValue<'_>) -> Read<Arc<str>> {
     Err(Wrong::new(format!("{} is not the name of a header", quoted(typed)), mend))
 }
 
-/// A header's or a query's text of a condition: `*` and `?` are wildcards.
+/// A header's value of a condition: `*` and `?` are wildcards.
+pub(in crate::config) fn header_value(value: &DeValue<'_>) -> Read<Arc<str>> {
+    bounded(value, 1, limits::PATTERN_BYTES_MAX)
+}
+
+/// A key or a value of a query in a condition: `*` and `?` are wildcards.
 pub(in crate::config) fn text_pattern(value: &DeValue<'_>) -> Read<Arc<str>> {
     bounded(value, 0, limits::PATTERN_BYTES_MAX)
 }

@@ -12,9 +12,9 @@
 //!     anything else: BadBody
 //! ```
 //!
-//! What is canonical is passed as it is. Extensions are dropped (RFC 9112, 7.1.1 lets us, and nobody agrees where they end), and so
-//! are leading zeros and trailer fields that must not come so late (RFC 9110, 6.5.1). A bare LF, blanks that no grammar allows
-//! and sizes that overflow are errors: others read them in other ways.
+//! What is canonical is passed as it is. Extensions are dropped (RFC 9112, 7.1.1 lets us, and nobody agrees where they end),
+//! and so are leading zeros and trailer fields that must not come so late (RFC 9110, 6.5.1). A bare LF, blanks that no grammar
+//! allows and sizes that overflow are errors: others read them in other ways.
 
 use super::body::{BadBody, Form, Forward, Relayed};
 use super::fields::{Kind, is_lookalike};
@@ -108,9 +108,8 @@ impl Chunks {
         match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => self.digit(byte, output)?,
             (State::Size | State::Extension, b'\r') => self.size_ends(output)?,
-            (State::Size, b' ' | b'\t') => self.extension(State::Blanks, output)?,
             (State::Size | State::Blanks, b';') => self.extension(State::Extension, output)?,
-            (State::Blanks, b' ' | b'\t') => self.extension(State::Blanks, output)?,
+            (State::Size | State::Blanks, b' ' | b'\t') => self.extension(State::Blanks, output)?,
             (State::Extension, _) if is_text(byte) => self.extension(State::Extension, output)?,
             (State::SizeLf, b'\n') => {
                 output.frame(Fate::Pass);
@@ -291,7 +290,7 @@ fn is_text(byte: u8) -> bool {
 /// Must not come as late as this: framing, routing, authentication, or how to read the content (RFC 9110, 6.5.1). A target that
 /// merges trailers into the fields would act on what no one checked.
 fn is_forbidden(name: &[u8]) -> bool {
-    const NAMES: [&str; 33] = [
+    const NAMES: [&str; 32] = [
         "age",
         "authorization",
         "cache-control",
@@ -317,7 +316,6 @@ fn is_forbidden(name: &[u8]) -> bool {
         "set-cookie",
         "status",
         "trailer",
-        "transfer",
         "user-agent",
         "vary",
         "via",

@@ -144,13 +144,6 @@ impl Finding {
         Finding { class, reason: Some(reason) }
     }
 
-    /// Keeps the worse of the two, the first of two that are as bad.
-    pub(super) fn add(&mut self, class: Class, reason: Reason) {
-        if class > self.class {
-            *self = Finding::new(class, reason);
-        }
-    }
-
     /// What becomes of a request with this finding.
     #[must_use]
     pub fn verdict(self, mode: Hygiene) -> Verdict {
@@ -177,6 +170,25 @@ impl Finding {
                     | Reason::GetHeadZeroContentLength
             )
         )
+    }
+}
+
+/// What was found in a request so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Findings {
+    /// The first of those that are as bad as any.
+    pub(super) worst: Finding,
+    /// One of them, be it the worst or not, is about where the message ends: nothing that follows it is to be read.
+    pub(super) is_end_in_doubt: bool,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, class: Class, reason: Reason) {
+        let finding = Finding::new(class, reason);
+        self.is_end_in_doubt |= class >= Class::Ambiguous && finding.is_about_the_end();
+        if class > self.worst.class {
+            self.worst = finding;
+        }
     }
 }
 

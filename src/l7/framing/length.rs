@@ -6,7 +6,7 @@
 //!     -                  n               n bytes
 //!     chunked            -               chunked
 //!     chunked            n               request: chunked, and an ambiguous one; response: bad
-//!     -                  n, n            n bytes; in a request ambiguous
+//!     -                  n, n            n bytes; in a request ambiguous, or severe in a list
 //!     -                  n, m            nobody knows: refused
 //!     anything else      any             refused
 //! ```
@@ -15,6 +15,7 @@ use super::fields::{Field, Kind, elements};
 
 /// What the two fields say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is something that was there or was not.
 pub(super) struct Lengths {
     /// `Content-Length`, if it is there.
     pub(super) content_length: Option<u64>,
@@ -25,7 +26,9 @@ pub(super) struct Lengths {
     /// `Transfer-Encoding: chunked`.
     pub(super) is_chunked: bool,
     /// The coding was in a list with empty elements.
-    pub(super) is_odd: bool,
+    pub(super) has_odd_coding: bool,
+    /// A number was in a list.
+    pub(super) has_list: bool,
 }
 
 /// Why the two fields cannot be read.
@@ -76,6 +79,7 @@ impl Lengths {
                 None => {}
             }
         }
+        self.has_list |= memchr::memchr(b',', value).is_some();
         // Leading zeros are legal, and somebody may take them for an octal number.
         self.is_plain =
             is_first && !self.is_duplicate && is_canonical && (value.len() == 1 || value.first() != Some(&b'0'));
@@ -86,19 +90,20 @@ impl Lengths {
         let mut codings = 0;
         for coding in elements(value) {
             codings += 1;
-            let is_chunked = coding.eq_ignore_ascii_case(b"chunked");
-            match (self.is_chunked, is_chunked) {
-                (true, true) => return Err(BadLength::ChunkedTwice),
-                (true, false) => return Err(BadLength::TransferEncoding),
-                (false, true) => self.is_chunked = true,
-                (false, false) if is_token(coding) => return Err(BadLength::UnknownCoding),
-                (false, false) => return Err(BadLength::TransferEncoding),
+            if coding.eq_ignore_ascii_case(b"chunked") {
+                if std::mem::replace(&mut self.is_chunked, true) {
+                    return Err(BadLength::ChunkedTwice);
+                }
+            } else if self.is_chunked || !is_token(coding) {
+                return Err(BadLength::TransferEncoding);
+            } else {
+                return Err(BadLength::UnknownCoding);
             }
         }
         if codings == 0 {
             return Err(BadLength::TransferEncoding);
         }
-        self.is_odd |= memchr::memchr(b',', value).is_some();
+        self.has_odd_coding |= memchr::memchr(b',', value).is_some();
         Ok(())
     }
 }

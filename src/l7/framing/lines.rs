@@ -9,15 +9,15 @@
 
 use super::limits::{EMPTY_LINES_MAX, FIELDS_MAX};
 
-/// Bounds of a head.
+/// Bounds of a head, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The first line.
-    pub(super) first_line_bytes_max: usize,
+    pub(super) first_line: usize,
     /// Any other line.
-    pub(super) field_bytes_max: usize,
+    pub(super) one_field: usize,
     /// All other lines with their ends.
-    pub(super) fields_bytes_max: usize,
+    pub(super) all_fields: usize,
 }
 
 /// Which bound a head is past.
@@ -49,7 +49,7 @@ pub(super) struct Lines {
     /// Where the first line ended, with its line end; 0: it did not.
     fields_at: usize,
     fields: usize,
-    empty_lines: usize,
+    empty: usize,
     /// Lines that end in CRLF, and in LF alone.
     crlf: usize,
     lf: usize,
@@ -64,8 +64,8 @@ impl Lines {
             let has_cr = end > self.line_at && previous == Some(&b'\r');
             let length = end - self.line_at - usize::from(has_cr);
             if length == 0 && self.fields_at == 0 {
-                self.empty_lines += 1;
-                if self.empty_lines > EMPTY_LINES_MAX {
+                self.empty += 1;
+                if self.empty > EMPTY_LINES_MAX {
                     return Err(TooLong::EmptyLines);
                 }
                 return Ok(Scanned::Skip(lf + 1));
@@ -94,12 +94,12 @@ impl Lines {
 
     fn check(&self, length: usize, end: usize, bounds: &Bounds) -> Result<(), TooLong> {
         if self.fields_at == 0 {
-            return if length > bounds.first_line_bytes_max { Err(TooLong::FirstLine) } else { Ok(()) };
+            return if length > bounds.first_line { Err(TooLong::FirstLine) } else { Ok(()) };
         }
-        if length > bounds.field_bytes_max {
+        if length > bounds.one_field {
             return Err(TooLong::Field);
         }
-        if end - self.fields_at > bounds.fields_bytes_max {
+        if end - self.fields_at > bounds.all_fields {
             return Err(TooLong::Fields);
         }
         // A line that began counts, but an empty one, or what may become one, is no field.

@@ -10,7 +10,7 @@
 //! What each RFC says about mending is by each step.
 
 use super::fields::{Kind, is_lookalike, trim};
-use super::hygiene::{Class, Finding, Reason, Refused};
+use super::hygiene::{Class, Findings, Reason, Refused};
 use super::length::{is_token, is_token_byte};
 use super::lines::Lines;
 
@@ -21,18 +21,18 @@ pub(super) enum Of {
     Response,
 }
 
-/// Writes the request head `raw` anew into `mended`. `finding` takes what was wrong.
+/// Writes the request head `raw` anew into `mended`. `findings` takes what was wrong.
 #[cold]
-pub(super) fn request(raw: &[u8], lines: &Lines, finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+pub(super) fn request(raw: &[u8], lines: &Lines, findings: &mut Findings, mended: &mut Vec<u8>) -> Result<(), Refused> {
     if lines.are_mixed() {
         // RFC 9112, 2.2 lets us take LF for a line's end. Who uses both kinds hopes that somebody else does not.
-        finding.add(Class::Severe, Reason::BadHeader);
+        findings.add(Class::Severe, Reason::BadHeader);
     } else if lines.has_bare_lf() {
-        finding.add(Class::Acceptable, Reason::NonCompliantHeader);
+        findings.add(Class::Acceptable, Reason::NonCompliantHeader);
     }
     let (first, rest) = split_line(raw);
-    request_line(first, finding, mended)?;
-    fields(rest, Of::Request, finding, mended)
+    request_line(first, findings, mended)?;
+    fields(rest, Of::Request, findings, mended)
 }
 
 /// Writes the response head `raw` anew into `mended`; `Err` says what is wrong.
@@ -42,16 +42,16 @@ pub(super) fn response(raw: &[u8], mended: &mut Vec<u8>) -> Result<(), &'static 
     mended.clear();
     mended.extend_from_slice(first);
     mended.extend_from_slice(b"\r\n");
-    fields(rest, Of::Response, &mut Finding::default(), mended).map_err(|refused| refused.why)
+    fields(rest, Of::Response, &mut Findings::default(), mended).map_err(|refused| refused.why)
 }
 
 /// The method up to the first space, the version behind the last one.
-fn request_line(line: &[u8], finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+fn request_line(line: &[u8], findings: &mut Findings, mended: &mut Vec<u8>) -> Result<(), Refused> {
     const NO_VERSION: Refused = Refused::bad("request line without a version", Reason::BadVersion);
     let blanks = line.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let trimmed = &line[..line.len() - blanks];
     if blanks > 0 {
-        finding.add(Class::Acceptable, Reason::NonCompliantVersion);
+        findings.add(Class::Acceptable, Reason::NonCompliantVersion);
     }
     let method_end = memchr::memchr(b' ', trimmed).ok_or(NO_VERSION)?;
     let target_end = memchr::memrchr(b' ', trimmed).unwrap_or(method_end);
@@ -59,7 +59,7 @@ fn request_line(line: &[u8], finding: &mut Finding, mended: &mut Vec<u8>) -> Res
     if !is_token(method) {
         return Err(Refused::bad("method is not a token", Reason::BadMethod));
     }
-    let version = known_version(version, finding)?;
+    let version = known_version(version, findings)?;
     if target_end <= method_end {
         return Err(NO_VERSION);
     }
@@ -67,18 +67,18 @@ fn request_line(line: &[u8], finding: &mut Finding, mended: &mut Vec<u8>) -> Res
     mended.clear();
     mended.extend_from_slice(method);
     mended.push(b' ');
-    self::target(target, finding, mended)?;
+    self::target(target, findings, mended)?;
     mended.extend_from_slice(version);
     Ok(())
 }
 
 /// RFC 9110, 2.5: a higher minor version than ours is read as ours.
-fn known_version(version: &[u8], finding: &mut Finding) -> Result<&'static [u8], Refused> {
+fn known_version(version: &[u8], findings: &mut Findings) -> Result<&'static [u8], Refused> {
     match version {
         b"HTTP/1.1" => Ok(b" HTTP/1.1\r\n"),
         b"HTTP/1.0" => Ok(b" HTTP/1.0\r\n"),
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => {
-            finding.add(Class::Acceptable, Reason::NonCompliantVersion);
+            findings.add(Class::Acceptable, Reason::NonCompliantVersion);
             Ok(b" HTTP/1.1\r\n")
         }
         [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', b'.', b'0'..=b'9'] | b"HTTP/2" | b"HTTP/3" => {
@@ -90,19 +90,19 @@ fn known_version(version: &[u8], finding: &mut Finding) -> Result<&'static [u8],
 
 /// RFC 9112, 3.2 would rather have it refused than mended, so only monitor lets it through; encoded, so that the router and
 /// the target see the same.
-fn target(target: &[u8], finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+fn target(target: &[u8], findings: &mut Findings, mended: &mut Vec<u8>) -> Result<(), Refused> {
     let stripped = trim(target);
     if stripped.is_empty() {
         return Err(Refused::bad("request line without a target", Reason::BadUri));
     }
     if stripped.len() < target.len() {
-        finding.add(Class::Severe, Reason::SpaceInUri);
+        findings.add(Class::Severe, Reason::SpaceInUri);
     }
     for byte in stripped {
         match byte {
             b'\r' | 0 => return Err(Refused::bad("NUL or CR in the request target", Reason::BadUri)),
-            b' ' => finding.add(Class::Severe, Reason::SpaceInUri),
-            0x01..=0x1f | 0x7f => finding.add(Class::Severe, Reason::BadUri),
+            b' ' => findings.add(Class::Severe, Reason::SpaceInUri),
+            0x01..=0x1f | 0x7f => findings.add(Class::Severe, Reason::BadUri),
             _ => {
                 mended.push(*byte);
                 continue;
@@ -125,7 +125,7 @@ enum Last {
     Essential,
 }
 
-fn fields(mut rest: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+fn fields(mut rest: &[u8], of: Of, findings: &mut Findings, mended: &mut Vec<u8>) -> Result<(), Refused> {
     let mut last = Last::None;
     loop {
         let (line, after) = split_line(rest);
@@ -135,30 +135,30 @@ fn fields(mut rest: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) 
             return Ok(());
         }
         if let b' ' | b'\t' = line[0] {
-            continued(line, &last, finding, mended)?;
+            continued(line, &last, findings, mended)?;
             continue;
         }
-        last = field(line, of, finding, mended)?;
+        last = field(line, of, findings, mended)?;
     }
 }
 
 /// obs-fold (RFC 9112, 5.2): replaced by a space.
-fn continued(line: &[u8], last: &Last, finding: &mut Finding, mended: &mut Vec<u8>) -> Result<(), Refused> {
+fn continued(line: &[u8], last: &Last, findings: &mut Findings, mended: &mut Vec<u8>) -> Result<(), Refused> {
+    findings.add(Class::Ambiguous, Reason::NonCompliantHeader);
     match last {
         Last::None => return Err(Refused::bad("whitespace ahead of the first field", Reason::BadHeader)),
         Last::Essential => return Err(Refused::bad("a field that decides about framing is folded", Reason::BadHeader)),
         Last::Dropped => return Ok(()),
         Last::Written => {}
     }
-    finding.add(Class::Ambiguous, Reason::NonCompliantHeader);
     mended.truncate(mended.len() - 2);
     mended.push(b' ');
-    value(trim(line), finding, mended);
+    value(trim(line), findings, mended);
     mended.extend_from_slice(b"\r\n");
     Ok(())
 }
 
-fn field(line: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) -> Result<Last, Refused> {
+fn field(line: &[u8], of: Of, findings: &mut Findings, mended: &mut Vec<u8>) -> Result<Last, Refused> {
     let colon = memchr::memchr(b':', line).ok_or(Refused::bad("a field without a colon", Reason::BadHeader))?;
     let (mut name, text) = (&line[..colon], trim(&line[colon + 1..]));
     if let [.., b' ' | b'\t'] = name {
@@ -169,11 +169,11 @@ fn field(line: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) -> Re
         name = trim(name);
     }
     if name.is_empty() {
-        finding.add(Class::Ambiguous, Reason::EmptyHeader);
+        findings.add(Class::Ambiguous, Reason::EmptyHeader);
         return Ok(Last::Dropped);
     }
     if !is_token(name) {
-        return odd_name(name, finding);
+        return odd_name(name, findings);
     }
     let kind = Kind::of(name);
     let is_essential = !matches!(kind, Kind::Plain | Kind::HopByHop | Kind::Lookalike);
@@ -183,32 +183,32 @@ fn field(line: &[u8], of: Of, finding: &mut Finding, mended: &mut Vec<u8>) -> Re
     }
     mended.extend_from_slice(name);
     mended.extend_from_slice(b": ");
-    value(text, finding, mended);
+    value(text, findings, mended);
     mended.extend_from_slice(b"\r\n");
     Ok(if is_essential { Last::Essential } else { Last::Written })
 }
 
 /// A name that is no token cannot be sent on. Delimiters and bytes above ASCII cost the client its field; anything that
 /// another parser may cut the name at costs it the request.
-fn odd_name(name: &[u8], finding: &mut Finding) -> Result<Last, Refused> {
+fn odd_name(name: &[u8], findings: &mut Findings) -> Result<Last, Refused> {
     let is_harmless = |byte: u8| is_token_byte(byte) || (byte.is_ascii_graphic() || byte >= 0x80);
     if !name.iter().all(|byte| is_harmless(*byte)) {
         return Err(Refused::bad("whitespace or control bytes in a field's name", Reason::BadHeader));
     }
     if is_lookalike(name) {
-        finding.add(Class::Ambiguous, Reason::SuspiciousHeader);
+        findings.add(Class::Ambiguous, Reason::SuspiciousHeader);
     } else {
-        finding.add(Class::Acceptable, Reason::NonCompliantHeader);
+        findings.add(Class::Acceptable, Reason::NonCompliantHeader);
     }
     Ok(Last::Dropped)
 }
 
 /// RFC 9110, 5.5: CR, LF and NUL are replaced by a space, or the message refused. We replace the other control bytes too.
-fn value(text: &[u8], finding: &mut Finding, mended: &mut Vec<u8>) {
+fn value(text: &[u8], findings: &mut Findings, mended: &mut Vec<u8>) {
     for byte in text {
         match byte {
-            b'\r' | 0 => finding.add(Class::Severe, Reason::BadHeader),
-            byte if is_control(*byte) => finding.add(Class::Acceptable, Reason::NonCompliantHeader),
+            b'\r' | 0 => findings.add(Class::Severe, Reason::BadHeader),
+            byte if is_control(*byte) => findings.add(Class::Acceptable, Reason::NonCompliantHeader),
             _ => {
                 mended.push(*byte);
                 continue;

@@ -32,5 +32,5 @@ pub use body::{BadBody, Body, BodyLength, Form, Forward, Relayed, Truncated};
 pub use hygiene::{Class, Finding, Reason, Refused, Verdict};
 pub use request::{Read, RequestEdits, RequestHead, Version};
 pub use response::{BadResponse, ClientConnection, Length, ResponseEdits, ResponseHead};
-pub(in crate::l7) use target::splits_as_authority;
+pub(in crate::l7) use target::authority_has_port;
 pub use write::Upgrade;

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::body::BodyLength;
 use super::fields::{self, Field, Kind, Options, Parsed};
-use super::hygiene::{Class, Finding, Reason, Refused};
+use super::hygiene::{Class, Finding, Findings, Reason, Refused};
 use super::length::{BadLength, Lengths};
 use super::limits::{
     FIELD_BYTES_MAX, FIELDS_KEPT, FIELDS_MAX, HEAD_BYTES_KEPT, REQUEST_FIELDS_BYTES_MAX, REQUEST_LINE_BYTES_MAX,
@@ -60,7 +60,7 @@ pub struct RequestHead {
     lengths: Lengths,
     options: Options,
     expects_continue: bool,
-    finding: Finding,
+    findings: Findings,
 }
 
 /// What the target gets otherwise than the client sent it.
@@ -81,11 +81,8 @@ pub struct RequestEdits<'a> {
     pub upgrade: Upgrade,
 }
 
-const BOUNDS: Bounds = Bounds {
-    first_line_bytes_max: REQUEST_LINE_BYTES_MAX,
-    field_bytes_max: FIELD_BYTES_MAX,
-    fields_bytes_max: REQUEST_FIELDS_BYTES_MAX,
-};
+const BOUNDS: Bounds =
+    Bounds { first_line: REQUEST_LINE_BYTES_MAX, one_field: FIELD_BYTES_MAX, all_fields: REQUEST_FIELDS_BYTES_MAX };
 
 /// No line of a head that is this short is past a limit.
 const AT_ONCE_BYTES_MAX: usize = 8 << 10;
@@ -174,7 +171,7 @@ impl RequestHead {
     #[cold]
     fn mend(&mut self) -> Result<(), Refused> {
         let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
-        mend::request(&self.bytes, &self.lines, &mut self.finding, &mut mended)?;
+        mend::request(&self.bytes, &self.lines, &mut self.findings, &mut mended)?;
         // What it still does not take is too long: folded, or encoded.
         let length = self.parse_strictly(&mended).ok_or(FIELD_TOO_LONG)?;
         if length != mended.len() {
@@ -211,7 +208,7 @@ impl RequestHead {
         }
         let method = &self.bytes[..self.method_length];
         let target_at = self.method_length + 1;
-        self.parts = target::parse(method, &self.bytes[target_at..target_at + self.target_length], &mut self.finding)?;
+        self.parts = target::parse(method, &self.bytes[target_at..target_at + self.target_length], &mut self.findings)?;
         let mut host = None;
         for field in &self.fields {
             match field.kind {
@@ -228,7 +225,7 @@ impl RequestHead {
                 Kind::Expect => {
                     self.expects_continue |= field.value(&self.bytes).eq_ignore_ascii_case(b"100-continue");
                 }
-                Kind::Lookalike => self.finding.add(Class::Ambiguous, Reason::SuspiciousHeader),
+                Kind::Lookalike => self.findings.add(Class::Ambiguous, Reason::SuspiciousHeader),
             }
         }
         self.find_authority(host, target_at)?;
@@ -253,39 +250,42 @@ impl RequestHead {
         self.authority = target_at + by_target.start..target_at + by_target.end;
         self.host_length = target::split_authority(self.authority()).map_or(0, |split| split.host_length);
         if host.is_some() && !self.bytes[by_host].eq_ignore_ascii_case(self.authority()) {
-            self.finding.add(Class::Ambiguous, Reason::AmbiguousUri);
+            self.findings.add(Class::Ambiguous, Reason::AmbiguousUri);
         }
         Ok(())
     }
 
     /// What is odd about the lengths, given method and version.
     fn weigh(&mut self) {
-        let Lengths { content_length, is_duplicate, is_chunked, is_odd, .. } = self.lengths;
+        let Lengths { content_length, is_duplicate, is_chunked, has_odd_coding, has_list, .. } = self.lengths;
         if self.options.names_essential {
-            self.finding.add(Class::Ambiguous, Reason::SuspiciousHeader);
+            self.findings.add(Class::Ambiguous, Reason::SuspiciousHeader);
         }
         if content_length.is_none() && !is_chunked {
             return;
         }
         if is_chunked && self.version == Version::Http10 {
-            self.finding.add(Class::Severe, Reason::UndefinedTransferEncodingSemantics);
+            self.findings.add(Class::Severe, Reason::UndefinedTransferEncodingSemantics);
         }
         if is_chunked && content_length.is_some() {
-            self.finding.add(Class::Ambiguous, Reason::BothTeClPresent);
+            self.findings.add(Class::Ambiguous, Reason::BothTeClPresent);
         }
-        if is_odd {
-            self.finding.add(Class::Ambiguous, Reason::BadTransferEncoding);
+        if has_odd_coding {
+            self.findings.add(Class::Severe, Reason::BadTransferEncoding);
+        }
+        if has_list {
+            self.findings.add(Class::Severe, Reason::BadContentLength);
         }
         if is_duplicate {
-            self.finding.add(Class::Ambiguous, Reason::DuplicateContentLength);
+            self.findings.add(Class::Ambiguous, Reason::DuplicateContentLength);
         }
         if !matches!(self.method(), b"GET" | b"HEAD") {
             return;
         }
         match content_length {
-            _ if is_chunked => self.finding.add(Class::Ambiguous, Reason::UndefinedTransferEncodingSemantics),
-            Some(0) => self.finding.add(Class::Acceptable, Reason::GetHeadZeroContentLength),
-            _ => self.finding.add(Class::Ambiguous, Reason::UndefinedContentLengthSemantics),
+            _ if is_chunked => self.findings.add(Class::Ambiguous, Reason::UndefinedTransferEncodingSemantics),
+            Some(0) => self.findings.add(Class::Acceptable, Reason::GetHeadZeroContentLength),
+            _ => self.findings.add(Class::Ambiguous, Reason::UndefinedContentLengthSemantics),
         }
     }
 
@@ -306,7 +306,7 @@ impl RequestHead {
     /// The method; case matters (RFC 9110, 9.1).
     #[must_use]
     pub fn method(&self) -> &[u8] {
-        &self.bytes[..self.method_length]
+        self.bytes.get(..self.method_length).unwrap_or_default()
     }
 
     /// The response to it has no body.
@@ -391,10 +391,12 @@ impl RequestHead {
         }
     }
 
-    /// The client would like to send another request (RFC 9112, 9.3).
+    /// The client would like to send another request (RFC 9112, 9.3), and where that would begin is beyond doubt.
     #[must_use]
     pub fn wants_keep_alive(&self) -> bool {
-        !self.options.close && (self.version == Version::Http11 || self.options.keep_alive)
+        !self.options.close
+            && !self.findings.is_end_in_doubt
+            && (self.version == Version::Http11 || self.options.keep_alive)
     }
 
     /// What it wants to go on with, in 1.1 and where `Connection` says so (RFC 9110, 7.8). Never another HTTP or TLS,
@@ -419,7 +421,7 @@ impl RequestHead {
     /// The worst thing about it.
     #[must_use]
     pub fn finding(&self) -> Finding {
-        self.finding
+        self.findings.worst
     }
 
     /// Appends the head as the target gets it. Only after `complete`.

@@ -81,11 +81,8 @@ pub enum Length {
     Closing,
 }
 
-const BOUNDS: Bounds = Bounds {
-    first_line_bytes_max: RESPONSE_HEAD_BYTES_MAX,
-    field_bytes_max: FIELD_BYTES_MAX,
-    fields_bytes_max: RESPONSE_HEAD_BYTES_MAX,
-};
+const BOUNDS: Bounds =
+    Bounds { first_line: RESPONSE_HEAD_BYTES_MAX, one_field: FIELD_BYTES_MAX, all_fields: RESPONSE_HEAD_BYTES_MAX };
 
 /// No line of a head that is this short is past a limit.
 const AT_ONCE_BYTES_MAX: usize = 8 << 10;

@@ -10,7 +10,7 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use super::hygiene::{Class, Finding, Reason, Refused};
+use super::hygiene::{Class, Findings, Reason, Refused};
 use super::length::alphanumerics_and;
 
 /// The four forms.
@@ -36,7 +36,7 @@ pub(super) struct Parts {
 }
 
 /// Takes `target` apart. httparse has seen to it that it has no spaces and no control bytes.
-pub(super) fn parse(method: &[u8], target: &[u8], finding: &mut Finding) -> Result<Parts, Refused> {
+pub(super) fn parse(method: &[u8], target: &[u8], findings: &mut Findings) -> Result<Parts, Refused> {
     if method == b"CONNECT" {
         return match split_authority(target) {
             Some(Authority { port: Some(_), .. }) => {
@@ -54,12 +54,12 @@ pub(super) fn parse(method: &[u8], target: &[u8], finding: &mut Finding) -> Resu
         _ => absolute(target)?,
     };
     // Raw UTF-8, which many clients send: no RFC allows it, and nobody is confused by it.
-    if target.iter().fold(false, |any, byte| any | (*byte >= 0x80)) {
-        finding.add(Class::Acceptable, Reason::AmbiguousUri);
+    if !target.is_ascii() {
+        findings.add(Class::Acceptable, Reason::AmbiguousUri);
     }
     // A fragment never leaves a client that follows RFC 9110, 4.2.5. Some targets cut there, some do not: we do.
     if memchr::memchr(b'#', target).is_some() {
-        finding.add(Class::Ambiguous, Reason::AmbiguousUri);
+        findings.add(Class::Ambiguous, Reason::AmbiguousUri);
     }
     Ok(parts)
 }
@@ -95,7 +95,7 @@ pub(super) struct Authority {
 }
 
 /// Whether an authority names a port; `None` when it is no authority.
-pub(in crate::l7) fn splits_as_authority(authority: &[u8]) -> Option<bool> {
+pub(in crate::l7) fn authority_has_port(authority: &[u8]) -> Option<bool> {
     split_authority(authority).map(|parts| authority.len() > parts.host_length)
 }
 

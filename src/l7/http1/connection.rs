@@ -48,11 +48,12 @@ pub async fn serve<W: World>(world: &W, client: &W::Stream) -> Closed {
         let (mut exchange, refused) = match connection.next_head().await {
             Head::Complete(exchange) => (exchange, None),
             Head::Refused(exchange, why) => (exchange, Some(why)),
-            Head::Over(closed) => return closed,
+            Head::Over(closed) => return connection.over(closed).await,
         };
         let after = connection.answer(&mut exchange, refused).await;
         exchange.record.ended_at = world.now();
         world.finished(&exchange);
+        exchange.release();
         world.recycle(exchange);
         match after {
             After::Next => {}
@@ -146,10 +147,10 @@ impl<W: World> Connection<'_, W> {
                     Ordered::Finish => Closed::Completed,
                     Ordered::Now(why) => Closed::Broken(why),
                 };
-                return Poll::Ready(Head::Over(closed));
+                return Poll::Ready(self.no_head(exchange.take(), closed));
             }
             let idle = self.deadline.poll(self.world, quiet_since + patience.idle, context);
-            return idle.map(|()| Head::Over(Closed::Idle));
+            return idle.map(|()| self.no_head(exchange.take(), Closed::Idle));
         };
         if let Poll::Ready(Ordered::Now(why)) = ordered {
             return Poll::Ready(self.no_head(Some(begun), Closed::Broken(why)));
@@ -166,14 +167,16 @@ impl<W: World> Connection<'_, W> {
     fn no_head(&self, exchange: Option<Box<Exchange>>, closed: Closed) -> Head {
         let Some(mut exchange) = exchange else { return Head::Over(closed) };
         let begun = exchange.request.is_started();
+        let why = if let Closed::Broken(why) = closed { why } else { Why::ClientGone };
         if begun {
-            exchange.record.why = Some(Why::ClientGone);
-            exchange.record.status = Why::ClientGone.status();
+            exchange.record.why = Some(why);
+            // Of other reasons than its own the client is not told.
+            exchange.record.status = if why == Why::ClientGone { why.status() } else { 0 };
             exchange.record.ended_at = self.world.now();
             self.world.finished(&exchange);
         }
         self.world.recycle(exchange);
-        Head::Over(if begun { Closed::Broken(Why::ClientGone) } else { closed })
+        Head::Over(if begun { Closed::Broken(why) } else { closed })
     }
 
     /// Everything that was written for the client is queued with its stream.
@@ -232,6 +235,19 @@ impl<W: World> Connection<'_, W> {
             self.deadline.poll(self.world, at, context).map(|()| None)
         })
         .await
+    }
+
+    /// No request follows. What was queued for the client may not be out.
+    async fn over(&mut self, closed: Closed) -> Closed {
+        match closed {
+            Closed::Completed => self.close(Lingers::No).await,
+            Closed::Idle if !self.is_out().await => Closed::Broken(Why::SendTimeout),
+            Closed::Idle | Closed::Broken(_) => closed,
+        }
+    }
+
+    async fn is_out(&self) -> bool {
+        poll_fn(|context| Poll::Ready(self.client.poll_flush(context).is_ready())).await
     }
 
     /// The last response is queued: out with it, and then the end. An order to end changes nothing any more.

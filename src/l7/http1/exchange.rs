@@ -113,6 +113,12 @@ impl Exchange {
         }
     }
 
+    /// Gives back the buffers of a message that was not sent to its end: an exchange that waits for its next use has none.
+    pub(super) fn release(&mut self) {
+        self.to_target.clear();
+        self.to_client.clear();
+    }
+
     pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.request.clear();
         self.response.clear();
@@ -138,12 +144,11 @@ impl<W: World> Connection<'_, W> {
         };
         exchange.record.terms = Some(Rc::clone(&terms));
         if let Some(why) = refused {
-            return self.fail(exchange, &terms, why, Lingers::Yes).await;
+            return self.fail(exchange, &terms, why).await;
         }
         exchange.upload = Body::new(exchange.request.body());
         if let Err(why) = self.admit(exchange, &terms) {
-            let lingers = if exchange.request.body() == BodyLength::None { Lingers::No } else { Lingers::Yes };
-            return self.fail(exchange, &terms, why, lingers).await;
+            return self.fail(exchange, &terms, why).await;
         }
         let Exchange { request, record, .. } = &mut *exchange;
         let subject = Subject {
@@ -154,14 +159,14 @@ impl<W: World> Connection<'_, W> {
             client: self.world.ends().client.ip(),
             fields: request,
         };
-        let found = terms.http.router.find(&subject);
+        let found = terms.router.find(&subject);
         record.rule = found.priority;
         match found.decision {
             Decision::Forward(forward, rewriter) => self.forward(exchange, &terms, forward, rewriter).await,
             Decision::Redirect(redirect) => {
                 record.action = Taken::Redirect;
                 if let Err(why) = heads::write_location(exchange, redirect, self.world.ends().local) {
-                    return self.fail(exchange, &terms, why, Lingers::Yes).await;
+                    return self.fail(exchange, &terms, why).await;
                 }
                 self.reply(exchange, &terms, Reply::Redirect(redirect.status)).await
             }
@@ -201,16 +206,16 @@ impl<W: World> Connection<'_, W> {
         let index =
             sessions::choose_group(&exchange.request, terms, exchange.record.rule, forward, now, self.world.roll());
         let Some((group, http)) = terms.group(index) else {
-            return self.fail(exchange, terms, Why::Host, Lingers::Yes).await;
+            return self.fail(exchange, terms, Why::Host).await;
         };
         exchange.record.group = Some(index);
         exchange.session.stays_with_group(forward);
         exchange.response_timeout = http.response_timeout;
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
-            return self.fail(exchange, terms, Why::VersionMismatch, Lingers::Yes).await;
+            return self.fail(exchange, terms, Why::VersionMismatch).await;
         }
         if let Err(why) = heads::write_request(exchange, self.world, terms, http, rewriter) {
-            return self.fail(exchange, terms, why, Lingers::Yes).await;
+            return self.fail(exchange, terms, why).await;
         }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
         let mut attempts = W::Attempts::default();
@@ -247,7 +252,7 @@ impl<W: World> Connection<'_, W> {
                 End::Failed(why) => {
                     lease.stream().abort();
                     drop(lease);
-                    return self.fail(exchange, terms, why, Lingers::Yes).await;
+                    return self.fail(exchange, terms, why).await;
                 }
                 End::Broken(why) => {
                     lease.stream().abort();
@@ -288,11 +293,13 @@ impl<W: World> Connection<'_, W> {
     }
 
     fn completed(&self, exchange: &Exchange, fit: Fit) -> After {
-        match (fit.client, exchange.upload.is_done() && self.input.is_none()) {
-            (true, _) => After::Next,
-            (false, true) => After::Close(Lingers::No),
-            (false, false) => After::Close(Lingers::Yes),
-        }
+        if fit.client { After::Next } else { After::Close(self.lingers(exchange)) }
+    }
+
+    /// A client that did not ask for the end itself may have sent its next request by now.
+    fn lingers(&self, exchange: &Exchange) -> Lingers {
+        let sent_all = exchange.upload.is_done() && self.input.is_none() && !exchange.request.wants_keep_alive();
+        if sent_all { Lingers::No } else { Lingers::Yes }
     }
 
     /// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
@@ -308,11 +315,11 @@ impl<W: World> Connection<'_, W> {
         if why == Why::ClientGone {
             return self.broken(exchange, why);
         }
-        self.fail(exchange, terms, why, Lingers::Yes).await
+        self.fail(exchange, terms, why).await
     }
 
     /// Tells the client what went wrong.
-    async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why, lingers: Lingers) -> After {
+    async fn fail(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why) -> After {
         exchange.record.why = Some(why);
         let reply = Reply::Error(why.status());
         // Where the request's end is in doubt, or its connection was too slow, nothing more of it is read.
@@ -321,9 +328,9 @@ impl<W: World> Connection<'_, W> {
         if !ends {
             return self.reply(exchange, terms, reply).await;
         }
-        self.write_reply(exchange, terms, reply, After::Close(lingers));
+        self.write_reply(exchange, terms, reply, After::Close(Lingers::Yes));
         match self.flush(exchange, terms.http.send_timeout).await {
-            Ok(()) => After::Close(lingers),
+            Ok(()) => After::Close(Lingers::Yes),
             Err(why) => After::Break(why),
         }
     }
@@ -333,12 +340,7 @@ impl<W: World> Connection<'_, W> {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
         let stays =
             stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
-        let read = exchange.upload.is_done();
-        let after = match (stays, read) {
-            (true, _) => After::Next,
-            (false, true) => After::Close(Lingers::No),
-            (false, false) => After::Close(Lingers::Yes),
-        };
+        let after = if stays { After::Next } else { After::Close(self.lingers(exchange)) };
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
             Ok(()) => after,
@@ -359,8 +361,9 @@ impl<W: World> Connection<'_, W> {
             server: terms.http.server_header.as_deref(),
             date: &self.world.date(),
         };
-        to_client.clear();
+        // Behind interim responses that are not out yet: half of one may be.
         let out = to_client.bytes();
+        let before = out.len();
         record.status = match reply {
             Reply::Error(status) => {
                 replies::error(status, &terms.http.error_pages, &setting, out);
@@ -375,7 +378,7 @@ impl<W: World> Connection<'_, W> {
                 fixed.status
             }
         };
-        record.sent_bytes += out.len() as u64;
+        record.sent_bytes += (out.len() - before) as u64;
     }
 
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.

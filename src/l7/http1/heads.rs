@@ -2,6 +2,7 @@
 //!
 //! Whole heads are written by `framing`; here is decided with what.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
 use super::exchange::Exchange;
@@ -28,7 +29,7 @@ pub(super) fn write_request<W: World>(
     rewriter: Option<&Rewriter>,
 ) -> Result<(), Why> {
     rewrite(exchange, rewriter)?;
-    let Exchange { request, lines, target_head, path, host, trace_id, .. } = exchange;
+    let Exchange { request, lines, target_head, path, host, trace_id, scratch, .. } = exchange;
     let mode = terms.http.forwarded;
     lines.clear();
     let received = request.values("x-forwarded-for");
@@ -38,10 +39,19 @@ pub(super) fn write_request<W: World>(
         let value = forwarded::write_trace_id(request.values("x-amzn-trace-id").next(), trace, lines);
         trace_id.extend_from_slice(&lines[value]);
     }
+    let host = match written(host) {
+        None if request.authority().is_empty() => {
+            // HTTP/1.0 may name none; HTTP/1.1 must, and there it means where the client came to.
+            scratch.clear();
+            let _ = write!(scratch, "{}", world.ends().local);
+            Some(&scratch[..])
+        }
+        host => host,
+    };
     let edits = RequestEdits {
         version: if group.version == HttpVersion::V1_0 { Version::Http10 } else { Version::Http11 },
         path_and_query: written(path),
-        host: written(host),
+        host,
         drop: forwarded::dropped(mode, trace),
         add: lines,
         upgrade: if group.version == HttpVersion::V1_0 { Upgrade::Drop } else { Upgrade::Pass },
@@ -66,7 +76,7 @@ fn rewrite(exchange: &mut Exchange, rewriter: Option<&Rewriter>) -> Result<(), W
         query: request.query(),
     };
     let transform = rewriter.rewrite(&original, scratch, path, host);
-    record.transform = Some(transform);
+    record.transform_status = transform.as_str();
     if transform == Transform::Success { Ok(()) } else { Err(Why::RewriteFailed) }
 }
 

@@ -51,6 +51,10 @@ pub(super) struct Fit {
     pub(super) target: bool,
 }
 
+impl Fit {
+    const NEITHER: Fit = Fit { client: false, target: false };
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upload {
     Open,
@@ -91,11 +95,16 @@ pub(super) struct Relay<'r, W: World> {
 struct State {
     upload: Upload,
     download: Download,
+    /// A head came from the target, be it a 1xx.
+    heard: bool,
     /// Something of the response has been queued for the client: 1xx do not count.
     answering: bool,
     fit: Fit,
-    /// When something last moved.
+    /// Who is waited for, and since when, or since something last moved.
+    waiting: Waiting,
     moved_at: Instant,
+    /// Bytes that were not taken yet, at the last look.
+    left: usize,
 }
 
 impl State {
@@ -117,9 +126,12 @@ impl<'r, W: World> Relay<'r, W> {
         let state = State {
             upload: Upload::Open,
             download: Download::Head,
+            heard: false,
             answering: false,
-            fit: Fit { client: false, target: false },
+            fit: Fit::NEITHER,
+            waiting: Waiting::ForTarget,
             moved_at: world.now(),
+            left: 0,
         };
         Relay { world, client, lease, terms, exchange, input, deadline, state }
     }
@@ -136,14 +148,12 @@ impl<'r, W: World> Relay<'r, W> {
         {
             return Poll::Ready(end);
         }
-        if self.state.download == Download::Done && self.exchange.to_client.is_empty() {
+        if self.is_answered() {
             match self.state.upload {
                 Upload::Sent => return Poll::Ready(End::Complete(self.state.fit)),
                 // The target wants no more of it.
-                Upload::Abandoned => return Poll::Ready(End::Complete(Fit { client: false, target: false })),
-                Upload::Open if !self.state.fit.target => {
-                    return Poll::Ready(End::Complete(Fit { client: false, target: false }));
-                }
+                Upload::Abandoned => return Poll::Ready(End::Complete(Fit::NEITHER)),
+                Upload::Open if !self.state.fit.target => return Poll::Ready(End::Complete(Fit::NEITHER)),
                 Upload::Open => {}
             }
         }
@@ -154,8 +164,24 @@ impl<'r, W: World> Relay<'r, W> {
             return Poll::Ready(self.state.failed(why));
         }
         let waiting = self.waiting();
+        let left = self.exchange.to_client.left() + self.exchange.to_target.left();
+        if (waiting, left) != (self.state.waiting, self.state.left) {
+            // What one of them took his time for does not count against another, and a part of a long head is something.
+            (self.state.waiting, self.state.left) = (waiting, left);
+            self.state.moved_at = self.world.now();
+        }
         let at = self.state.moved_at + self.limit(waiting);
         self.deadline.poll(self.world, at, context).map(|()| self.timed_out(waiting))
+    }
+
+    /// The whole response is queued with the client's stream.
+    fn is_answered(&self) -> bool {
+        self.state.download == Download::Done && self.exchange.to_client.is_empty()
+    }
+
+    /// The client ended. It may, with its response in hand, though not all of its body was sent (RFC 9112 9.5).
+    fn client_gone(&self) -> End {
+        if self.is_answered() { End::Complete(Fit::NEITHER) } else { End::Broken(Why::ClientGone) }
     }
 
     fn waiting(&self) -> Waiting {
@@ -179,10 +205,8 @@ impl<'r, W: World> Relay<'r, W> {
     #[cold]
     fn timed_out(&self, waiting: Waiting) -> End {
         match waiting {
-            Waiting::ForBody if self.state.download == Download::Done => {
-                // All was said; the body that nobody asked for never came.
-                End::Complete(Fit { client: false, target: false })
-            }
+            // The rest of the body does not come, or is not taken.
+            Waiting::ForBody | Waiting::ForTarget if self.is_answered() => End::Complete(Fit::NEITHER),
             Waiting::ForBody => self.state.failed(Why::BodyTimeout),
             Waiting::ForTarget => self.state.failed(Why::ResponseTimeout),
             Waiting::ForReader => End::Broken(Why::SendTimeout),
@@ -219,7 +243,7 @@ impl<'r, W: World> Relay<'r, W> {
             match self.client.poll_recv(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(buf))) => *self.input = Some(buf),
-                Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(End::Broken(Why::ClientGone))),
+                Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(Err(self.client_gone())),
             }
             self.state.moved_at = self.world.now();
         }
@@ -294,6 +318,7 @@ impl<'r, W: World> Relay<'r, W> {
     /// A head of the target: interim, final, or the end of HTTP.
     fn head_came(&mut self, buf: &mut Buf) -> Result<(), End> {
         let status = self.exchange.response.status();
+        self.state.heard = true;
         match status {
             101 => Err(self.switch(buf)),
             100..=199 => {
@@ -319,13 +344,14 @@ impl<'r, W: World> Relay<'r, W> {
         if self.exchange.request.upgrade().is_none() || self.state.upload != Upload::Sent {
             return self.state.failed(Why::BadResponse);
         }
+        let rest = if buf.is_empty() { None } else { buf.split_off(0) };
+        if rest.is_none() && !buf.is_empty() {
+            return self.state.failed(Why::Host);
+        }
         heads::write_switch(self.exchange, self.world);
         self.lease.answered(101);
-        if !buf.is_empty() {
-            match buf.split_off(0) {
-                Some(rest) => self.exchange.to_client.pass(rest),
-                None => return self.state.failed(Why::Host),
-            }
+        if let Some(rest) = rest {
+            self.exchange.to_client.pass(rest);
         }
         End::Upgraded
     }
@@ -370,9 +396,9 @@ impl<'r, W: World> Relay<'r, W> {
     /// The target's connection is lost, or as good as lost.
     #[cold]
     fn target_failed(&mut self) -> End {
-        let nothing_came = self.state.download == Download::Head && !self.exchange.response.is_started();
+        let nothing_came = !self.state.heard && !self.exchange.response.is_started();
         let safe = self.exchange.request.is_idempotent() && self.exchange.request.body() == BodyLength::None;
-        if nothing_came && safe && !self.state.answering && self.lease.is_reused() {
+        if nothing_came && safe && self.lease.is_reused() {
             return End::Stale;
         }
         self.state.failed(Why::TargetClosed)
@@ -380,7 +406,7 @@ impl<'r, W: World> Relay<'r, W> {
 
     /// While the client is not received from, its end would go unseen. Bytes that come now are its next request.
     fn poll_client_gone(&mut self, context: &mut Context<'_>) -> Poll<End> {
-        let gone = Poll::Ready(End::Broken(Why::ClientGone));
+        let gone = Poll::Ready(self.client_gone());
         if self.state.upload == Upload::Open && self.exchange.to_target.is_empty() {
             return Poll::Pending;
         }

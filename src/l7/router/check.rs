@@ -7,6 +7,7 @@ use super::hosts::HOST_BYTES_MAX;
 use super::pattern::{Case, Pattern};
 use super::redirect::Placeholder;
 use super::rule::{Action, Condition, FixedResponse, Forward, PathMatch, Redirect, Rule};
+use crate::config::limits::{FIXED_RESPONSE_BYTES_MAX, GROUP_WEIGHT, REDIRECT_STATUSES, RULE_PRIORITY};
 
 /// Why rules cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,18 +38,14 @@ impl Wrong {
     }
 }
 
-const PRIORITIES: RangeInclusive<u16> = 1..=50_000;
-const WEIGHT_MAX: u16 = 999;
-/// 303, 307 and 308 are ours (requirement R3).
-const REDIRECT_STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+/// Of a fixed response. The config allows fewer: no 3xx.
 const FIXED_STATUSES: RangeInclusive<u16> = 200..=599;
-const FIXED_BODY_BYTES_MAX: usize = 1024;
 
 /// Priorities of rules that are in order.
 pub(super) fn priorities(rules: &[Rule]) -> Result<(), RouterError> {
-    for rule in rules.iter().filter(|rule| !PRIORITIES.contains(&rule.priority)) {
+    if let Some(rule) = rules.iter().find(|rule| !RULE_PRIORITY.contains(&rule.priority)) {
         let what = format!("{} is not a priority", rule.priority);
-        let mend = format!("choose one from {} to {}", PRIORITIES.start(), PRIORITIES.end());
+        let mend = format!("choose one from {} to {}", RULE_PRIORITY.start(), RULE_PRIORITY.end());
         return Err(Wrong::new(what, mend).of(Some(rule.priority)));
     }
     match rules.windows(2).find(|pair| pair[0].priority == pair[1].priority) {
@@ -107,10 +104,10 @@ pub(super) fn action(action: &Action, conditions: &[Condition]) -> Result<(), Wr
 }
 
 fn forward(forward: &Forward) -> Result<(), Wrong> {
-    let heavy = forward.groups.iter().find(|weighted| weighted.weight > WEIGHT_MAX);
+    let heavy = forward.groups.iter().find(|weighted| !GROUP_WEIGHT.contains(&weighted.weight));
     if let Some(heavy) = heavy {
         let what = format!("{} is not the weight of a group", heavy.weight);
-        return Err(Wrong::new(what, format!("choose one from 0 to {WEIGHT_MAX}")));
+        return Err(Wrong::new(what, format!("choose one from {} to {}", GROUP_WEIGHT.start(), GROUP_WEIGHT.end())));
     }
     if forward.groups.iter().any(|weighted| weighted.weight > 0) {
         return Ok(());
@@ -124,9 +121,9 @@ fn fixed_response(response: &FixedResponse) -> Result<(), Wrong> {
         let mend = format!("choose one from {} to {}", FIXED_STATUSES.start(), FIXED_STATUSES.end());
         return Err(Wrong::new(format!("a response cannot have status {}", response.status), mend));
     }
-    if response.body.len() > FIXED_BODY_BYTES_MAX {
+    if response.body.len() > FIXED_RESPONSE_BYTES_MAX {
         let what = format!("a body of {} bytes is too long", response.body.len());
-        return Err(Wrong::new(what, format!("write at most {FIXED_BODY_BYTES_MAX}")));
+        return Err(Wrong::new(what, format!("write at most {FIXED_RESPONSE_BYTES_MAX}")));
     }
     if !response.content_type.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         let what = format!("{:?} is not a content type", response.content_type);

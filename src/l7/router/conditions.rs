@@ -19,7 +19,7 @@ use super::search::Search;
 use super::subject::Fields;
 
 /// Those of one rule. An empty list holds always.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Conditions {
     /// Those that the index cannot have: `www.*`.
     wild_hosts: Vec<Pattern>,
@@ -31,14 +31,14 @@ pub(super) struct Conditions {
     queries: Vec<Vec<Query>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Header {
     /// Index of its name among those of all rules.
     name: usize,
     values: Vec<Pattern>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Query {
     key: Option<Pattern>,
     value: Pattern,

@@ -15,7 +15,7 @@ pub(super) const TEXT_BYTES_MAX: usize = 1024;
 const COMPILED_BYTES_MAX: usize = 256 << 10;
 
 /// An expression that says whether it is found in a path.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Expression {
     /// A path that does not begin so need not be searched.
     pub(super) beginning: Box<[u8]>,
@@ -80,7 +80,8 @@ mod tests {
         let beginning = |text| Expression::new(text).unwrap().beginning;
         assert_eq!(*beginning("^/v[0-9]+/"), *b"/v");
         assert_eq!(*beginning("^/exact$"), *b"/exact");
-        for text in ["/v1", "^(/a|/b)", "^/a|/b", "(?i)^/a", "(?m)^/a", "^/?a", "^"] {
+        assert_eq!(*beginning("(?i)^/a"), *b"/");
+        for text in ["/v1", "^(/a|/b)", "^/a|/b", "(?i)^a", "(?m)^/a", "^/?a", "^"] {
             assert_eq!(*beginning(text), *b"", "{text}");
         }
     }

@@ -16,7 +16,7 @@ use super::gate::Candidate;
 /// Longest host of a request or a pattern. RFC 1035, 2.3.4. A longer one falls under no rule with a host.
 pub(super) const HOST_BYTES_MAX: usize = 255;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Hosts {
     exact: HashMap<Box<[u8]>, usize, RandomState>,
     /// By what follows the star: `.example.com`.
@@ -26,7 +26,7 @@ pub(super) struct Hosts {
     nodes: Vec<Node>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Node {
     rules: Vec<Candidate>,
     shorter: Option<usize>,
@@ -89,7 +89,7 @@ fn add(map: &mut HashMap<Box<[u8]>, usize, RandomState>, nodes: &mut Vec<Node>, 
 }
 
 /// A set of lengths up to `HOST_BYTES_MAX`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Lengths([u64; 4]);
 
 const _: () = assert!(HOST_BYTES_MAX < 4 * 64);

@@ -53,7 +53,7 @@ pub struct Router {
     compiled: Arc<Compiled>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Compiled {
     /// Of each rule.
     conditions: Vec<Conditions>,
@@ -83,6 +83,13 @@ impl Router {
         compiled.hosts.tie();
         compiled.default_rewriter = action(&default, &[]).map_err(|wrong| wrong.of(None))?;
         Ok(Router { rules, default, compiled: Arc::new(compiled) })
+    }
+
+    /// A router of the same rules for one shard alone. Regular expressions keep memory that they work in, and two shards with the
+    /// same one would take turns at it.
+    #[must_use]
+    pub fn of_one_shard(&self) -> Router {
+        Router { compiled: Arc::new(Compiled::clone(&self.compiled)), ..self.clone() }
     }
 
     /// The rules, by priority.

@@ -19,20 +19,20 @@ pub(super) enum Case {
     Ignored,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Pattern {
     case: Case,
     shape: Shape,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Shape {
     Exact(Piece),
     Wild { first: Piece, inner: Box<[Piece]>, last: Piece },
 }
 
 /// What stands between two `*`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Piece {
     Plain(Box<[u8]>),
     /// With a `?`, which is `None`.

@@ -13,11 +13,11 @@ use regex::bytes::Regex;
 use super::check::Wrong;
 use super::expression::{self, TEXT_BYTES_MAX};
 use super::rule::{Replace, Rewrite};
+use crate::l7::framing::authority_has_port;
 use crate::l7::framing::limits::REQUEST_LINE_BYTES_MAX;
-use crate::l7::framing::splits_as_authority;
 
 /// A rule's rewrite, compiled.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rewriter {
     host: Option<Replacer>,
     path: Option<Replacer>,
@@ -126,7 +126,7 @@ impl Rewriter {
             Replaced::TooLong => return Transform::TooLong,
             Replaced::Written => {}
         }
-        let Some(has_port) = splits_as_authority(out) else { return Transform::InvalidHost };
+        let Some(has_port) = authority_has_port(out) else { return Transform::InvalidHost };
         if !has_port {
             out.extend_from_slice(port);
         }
@@ -137,14 +137,14 @@ impl Rewriter {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Replacer {
     regex: Regex,
     /// What a match becomes.
     parts: Box<[Part]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Part {
     Text(Box<[u8]>),
     /// A group of the expression, by its number; nothing where it took no part in the match.
