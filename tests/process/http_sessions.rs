@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::http::{self, Message};
-use crate::support::{http_target, proc};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
+use crate::support::{http_target, proc};
 
 const COOKIE: &str = "stickiness = { type = \"cookie\" }";
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -188,7 +188,8 @@ fn r_s4_r_w3_the_session_of_an_unbound_target_moves_on_with_a_new_cookie() {
 #[test]
 fn r_s4_the_session_of_an_unhealthy_target_moves_on_with_a_new_cookie() {
     let mut targets = targets();
-    let (mut config, web) = sticky(&targets, COOKIE);
+    // A target that has stopped listening still serves the connections that it has.
+    let (mut config, web) = sticky(&targets, &format!("{COOKIE}\nkeep_alive = {{ idle_max = 0 }}"));
     config.app().check = QUICK_CHECK.into();
     let weir = Weir::start(config);
     targets.iter().for_each(|target| weir.wait_for_state("app", target.address, "healthy"));
