@@ -19,6 +19,7 @@ mod http_exchange;
 mod http_failures;
 mod http_headers;
 mod http_log;
+mod http_overload;
 mod http_peers;
 mod http_rules;
 mod http_sessions;
