@@ -141,15 +141,11 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     let serving = Rc::clone(&connection.listener.serving.borrow());
     let local = serving.terms.as_ref().and_then(|_| options::local_address(&socket).ok());
     let stream = TcpStream::new(&shard.ring, socket);
-    match &serving.relay {
-        Some(group) => {
-            shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
-        }
-        None => {
-            let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
-            shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
-        }
+    if let Some(group) = &serving.relay {
+        return shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
     }
+    let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
+    shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
 }
 
 fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<SocketAddr, RefuseReason> {

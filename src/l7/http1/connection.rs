@@ -173,8 +173,10 @@ impl<W: World> Connection<'_, W> {
             // Of other reasons than its own the client is not told.
             exchange.record.status = if why == Why::ClientGone { why.status() } else { 0 };
             exchange.record.ended_at = self.world.now();
+            exchange.record.terms = self.world.begin();
             self.world.finished(&exchange);
         }
+        exchange.release();
         self.world.recycle(exchange);
         Head::Over(if begun { Closed::Broken(why) } else { closed })
     }

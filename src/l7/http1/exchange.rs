@@ -113,8 +113,10 @@ impl Exchange {
         }
     }
 
-    /// Gives back the buffers of a message that was not sent to its end: an exchange that waits for its next use has none.
+    /// Gives back the buffers of a message that was not sent to its end, and the snapshot that the request went by: an exchange
+    /// that waits for its next use has neither.
     pub(super) fn release(&mut self) {
+        self.record.terms = None;
         self.to_target.clear();
         self.to_client.clear();
     }
@@ -147,7 +149,7 @@ impl<W: World> Connection<'_, W> {
             return self.fail(exchange, &terms, why).await;
         }
         exchange.upload = Body::new(exchange.request.body());
-        if let Err(why) = self.admit(exchange, &terms) {
+        if let Err(why) = admit(exchange, &terms) {
             return self.fail(exchange, &terms, why).await;
         }
         let Exchange { request, record, .. } = &mut *exchange;
@@ -174,23 +176,6 @@ impl<W: World> Connection<'_, W> {
                 record.action = Taken::FixedResponse;
                 self.reply(exchange, &terms, Reply::Fixed(fixed)).await
             }
-        }
-    }
-
-    /// What is refused whatever the rules say.
-    fn admit(&self, exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
-        let Exchange { request, record, verdict, .. } = exchange;
-        record.finding = request.finding();
-        *verdict = record.finding.verdict(terms.http.hygiene);
-        if *verdict == Verdict::Refuse {
-            return Err(Why::BadRequest);
-        }
-        if request.is_connect() || request.method() == b"TRACE" {
-            return Err(Why::MethodNotAllowed);
-        }
-        match (request.body(), terms.http.body_bytes_max) {
-            (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
-            _ => Ok(()),
         }
     }
 
@@ -256,7 +241,7 @@ impl<W: World> Connection<'_, W> {
                 }
                 End::Broken(why) => {
                     lease.stream().abort();
-                    return self.broken(exchange, why);
+                    return broken(exchange, why);
                 }
             }
         }
@@ -302,18 +287,9 @@ impl<W: World> Connection<'_, W> {
         if sent_all { Lingers::No } else { Lingers::Yes }
     }
 
-    /// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
-    fn broken(&self, exchange: &mut Exchange, why: Why) -> After {
-        exchange.record.why = Some(why);
-        if why == Why::ClientGone {
-            exchange.record.status = why.status();
-        }
-        After::Break(why)
-    }
-
     async fn missed(&mut self, exchange: &mut Exchange, terms: &Terms, why: Why) -> After {
         if why == Why::ClientGone {
-            return self.broken(exchange, why);
+            return broken(exchange, why);
         }
         self.fail(exchange, terms, why).await
     }
@@ -344,7 +320,7 @@ impl<W: World> Connection<'_, W> {
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
             Ok(()) => after,
-            Err(why) => self.broken(exchange, why),
+            Err(why) => broken(exchange, why),
         }
     }
 
@@ -385,13 +361,13 @@ impl<W: World> Connection<'_, W> {
     async fn upgraded(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> After {
         exchange.record.upgraded = true;
         if let Err(why) = self.flush(exchange, terms.http.send_timeout).await {
-            return self.broken(exchange, why);
+            return broken(exchange, why);
         }
         if let Some(buf) = self.input.take() {
             exchange.record.client_bytes += buf.len() as u64;
             lease.moved(Side::Client, buf.len());
             if lease.stream().send(buf).await.is_err() {
-                return self.broken(exchange, Why::TargetClosed);
+                return broken(exchange, Why::TargetClosed);
             }
         }
         let moved_at = Cell::new(self.world.now());
@@ -430,4 +406,30 @@ impl<W: World> Connection<'_, W> {
             }
         }
     }
+}
+
+/// What is refused whatever the rules say.
+fn admit(exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
+    let Exchange { request, record, verdict, .. } = exchange;
+    record.finding = request.finding();
+    *verdict = record.finding.verdict(terms.http.hygiene);
+    if *verdict == Verdict::Refuse {
+        return Err(Why::BadRequest);
+    }
+    if request.is_connect() || request.method() == b"TRACE" {
+        return Err(Why::MethodNotAllowed);
+    }
+    match (request.body(), terms.http.body_bytes_max) {
+        (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
+fn broken(exchange: &mut Exchange, why: Why) -> After {
+    exchange.record.why = Some(why);
+    if why == Why::ClientGone {
+        exchange.record.status = why.status();
+    }
+    After::Break(why)
 }

@@ -73,11 +73,11 @@ enum Download {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     /// The client's body.
-    ForBody,
+    Body,
     /// The target: its response, or that it reads.
-    ForTarget,
+    Target,
     /// The client: that it reads.
-    ForReader,
+    Reader,
 }
 
 /// A request on its way. See the module's header.
@@ -129,7 +129,7 @@ impl<'r, W: World> Relay<'r, W> {
             heard: false,
             answering: false,
             fit: Fit::NEITHER,
-            waiting: Waiting::ForTarget,
+            waiting: Waiting::Target,
             moved_at: world.now(),
             left: 0,
         };
@@ -186,19 +186,19 @@ impl<'r, W: World> Relay<'r, W> {
 
     fn waiting(&self) -> Waiting {
         if !self.exchange.to_client.is_empty() {
-            Waiting::ForReader
+            Waiting::Reader
         } else if self.state.upload == Upload::Open && self.exchange.to_target.is_empty() {
-            Waiting::ForBody
+            Waiting::Body
         } else {
-            Waiting::ForTarget
+            Waiting::Target
         }
     }
 
     fn limit(&self, waiting: Waiting) -> Duration {
         match waiting {
-            Waiting::ForBody => self.terms.http.body_timeout,
-            Waiting::ForTarget => self.exchange.response_timeout,
-            Waiting::ForReader => self.terms.http.send_timeout,
+            Waiting::Body => self.terms.http.body_timeout,
+            Waiting::Target => self.exchange.response_timeout,
+            Waiting::Reader => self.terms.http.send_timeout,
         }
     }
 
@@ -206,10 +206,10 @@ impl<'r, W: World> Relay<'r, W> {
     fn timed_out(&self, waiting: Waiting) -> End {
         match waiting {
             // The rest of the body does not come, or is not taken.
-            Waiting::ForBody | Waiting::ForTarget if self.is_answered() => End::Complete(Fit::NEITHER),
-            Waiting::ForBody => self.state.failed(Why::BodyTimeout),
-            Waiting::ForTarget => self.state.failed(Why::ResponseTimeout),
-            Waiting::ForReader => End::Broken(Why::SendTimeout),
+            Waiting::Body | Waiting::Target if self.is_answered() => End::Complete(Fit::NEITHER),
+            Waiting::Body => self.state.failed(Why::BodyTimeout),
+            Waiting::Target => self.state.failed(Why::ResponseTimeout),
+            Waiting::Reader => End::Broken(Why::SendTimeout),
         }
     }
 

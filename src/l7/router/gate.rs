@@ -1,7 +1,11 @@
-//! A first look at a path: its first sixteen bytes against those that a rule's paths have in common.
+//! A first look at a path: sixteen of its bytes against those that a rule's paths have in common.
+//!
+//!     rule   /catalogue/items/99/       the last sixteen of what its paths begin with
+//!     path   /catalogue/items/17/pictures
+//!                ^^^^^^^^^^^^^^^^
 //!
 //! A comparison of two registers: of a hundred rules without a host it leaves the few whose conditions are worth a look, and
-//! regular expressions that begin with a text are not run in vain.
+//! regular expressions that begin with a text are not run in vain. The last ones, since paths of one application begin alike.
 #![forbid(unsafe_code)]
 
 /// A rule that may apply, by its index in order of priority.
@@ -11,24 +15,31 @@ pub(super) struct Candidate {
     pub(super) rule: usize,
 }
 
-/// What a path has to begin with; all pass the default.
+/// What a path has to begin with, as far as it is looked at; all pass the default.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Gate {
+    /// Where the bytes are, when not at the beginning.
+    at: usize,
     mask: u128,
     bytes: u128,
 }
 
 impl Gate {
     pub(super) fn new(beginning: &[u8]) -> Self {
-        let length = beginning.len().min(GATE_BYTES);
+        let at = beginning.len().saturating_sub(GATE_BYTES);
+        let last = &beginning[at..];
         let mut mask = [0; GATE_BYTES];
-        mask[..length].fill(u8::MAX);
-        Gate { mask: u128::from_le_bytes(mask), bytes: head(beginning) }
+        mask[..last.len()].fill(u8::MAX);
+        Gate { at, mask: u128::from_le_bytes(mask), bytes: head(last) }
     }
 
-    /// Whether a path with this head may begin so. A path that ends early has zeros there, which no rule's path has.
-    pub(super) fn admits(self, head: u128) -> bool {
-        head & self.mask == self.bytes
+    /// Whether a path, whose head this is, may begin so. A short one has zeros at its end, which no rule's path has.
+    pub(super) fn admits(self, path: &[u8], head: u128) -> bool {
+        if self.at == 0 {
+            return head & self.mask == self.bytes;
+        }
+        let bytes = path.get(self.at..).and_then(<[u8]>::first_chunk);
+        bytes.is_some_and(|bytes| u128::from_le_bytes(*bytes) == self.bytes)
     }
 }
 
@@ -62,18 +73,22 @@ mod tests {
         #[test]
         fn a_gate_admits_what_begins_so(beginning in any::<Vec<u8>>(), rest in any::<Vec<u8>>()) {
             let path = [beginning.clone(), rest].concat();
-            prop_assert!(Gate::new(&beginning).admits(head(&path)));
+            prop_assert!(Gate::new(&beginning).admits(&path, head(&path)));
         }
     }
 
     #[test]
     fn a_gate_refuses_what_begins_otherwise() {
-        let gate = Gate::new(b"/api/");
-        assert!(gate.admits(head(b"/api/")));
+        let admits = |beginning: &[u8], path: &[u8]| Gate::new(beginning).admits(path, head(path));
+        assert!(admits(b"/api/", b"/api/"));
         for path in [&b"/api"[..], b"/apx/", b"", b"/a", b"/static/picture.png"] {
-            assert!(!gate.admits(head(path)));
+            assert!(!admits(b"/api/", path));
         }
-        assert!(Gate::default().admits(head(b"*")));
+        assert!(admits(b"/catalogue/items/9/", b"/catalogue/items/9/a"));
+        for path in [&b"/catalogue/items/8/a"[..], b"/catalogue/items/9", b"/catalogue/", b""] {
+            assert!(!admits(b"/catalogue/items/9/", path));
+        }
+        assert!(admits(b"", b"*"));
     }
 
     #[test]

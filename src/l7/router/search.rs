@@ -46,7 +46,7 @@ impl<'a, F: Fields> Search<'a, F> {
             if candidate.rule >= self.best {
                 return;
             }
-            if candidate.gate.admits(self.head) && conditions[candidate.rule].hold(self, host) {
+            if candidate.gate.admits(self.subject.path, self.head) && conditions[candidate.rule].hold(self, host) {
                 self.best = candidate.rule;
                 return;
             }
