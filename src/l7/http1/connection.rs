@@ -178,7 +178,6 @@ impl<W: World> Connection<'_, W> {
             // Of other reasons than its own the client is not told.
             exchange.record.status = if why == Why::ClientGone { why.status() } else { 0 };
             exchange.record.ended_at = self.world.now();
-            exchange.record.terms = self.world.begin();
             self.world.finished(&exchange);
         }
         self.give_back(exchange);

@@ -367,6 +367,21 @@ impl<W: World> Connection<'_, W> {
         record.sent_bytes += (out.len() - before) as u64;
     }
 
+    /// Everything that was written for the target is queued with its stream.
+    async fn flush_to(&mut self, lease: &W::Lease, exchange: &mut Exchange) -> Result<(), Why> {
+        let at = self.world.now() + exchange.response_timeout;
+        poll_fn(|context| {
+            if let Poll::Ready(sent) = exchange.to_target.poll(self.world.pool(), lease.stream(), context) {
+                return Poll::Ready(sent.map_err(|_| Why::TargetClosed));
+            }
+            if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
+                return Poll::Ready(Err(why));
+            }
+            self.deadline.poll(self.world, at, context).map(|()| Err(Why::ResponseTimeout))
+        })
+        .await
+    }
+
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.
     async fn upgraded(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> After {
         exchange.record.upgraded = true;
@@ -376,8 +391,9 @@ impl<W: World> Connection<'_, W> {
         if let Some(buf) = self.input.take() {
             exchange.record.client_bytes += buf.len() as u64;
             lease.moved(Side::Client, buf.len());
-            if lease.stream().send(buf).await.is_err() {
-                return broken(exchange, Why::TargetClosed);
+            exchange.to_target.pass(buf);
+            if let Err(why) = self.flush_to(lease, exchange).await {
+                return broken(exchange, why);
             }
         }
         let moved_at = Cell::new(self.world.now());
@@ -416,6 +432,32 @@ impl<W: World> Connection<'_, W> {
             }
         }
     }
+}
+
+/// What is refused whatever the rules say.
+fn admit(exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
+    let Exchange { request, record, verdict, .. } = exchange;
+    record.finding = request.finding();
+    *verdict = record.finding.verdict(terms.http.hygiene);
+    if *verdict == Verdict::Refuse {
+        return Err(Why::BadRequest);
+    }
+    if request.is_connect() || request.method() == b"TRACE" {
+        return Err(Why::MethodNotAllowed);
+    }
+    match (request.body(), terms.http.body_bytes_max) {
+        (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
+        _ => Ok(()),
+    }
+}
+
+/// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.
+fn broken(exchange: &mut Exchange, why: Why) -> After {
+    exchange.record.why = Some(why);
+    if why == Why::ClientGone {
+        exchange.record.status = why.status();
+    }
+    After::Break(why)
 }
 
 /// Capacity that each piece of a head keeps from request to request: they are shorter, nearly always.
