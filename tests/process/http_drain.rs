@@ -189,7 +189,7 @@ fn r_w2_r_w3_targets_come_and_go_under_load_and_no_request_fails() {
 }
 
 const RELOADS: usize = 50;
-const RELOAD_PAUSE: Duration = Duration::from_millis(300);
+const RELOAD_PAUSE: Duration = Duration::from_millis(150);
 
 #[test]
 #[ignore = "long: ./x test runs it"]

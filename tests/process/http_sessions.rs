@@ -188,7 +188,8 @@ fn r_s4_r_w3_the_session_of_an_unbound_target_moves_on_with_a_new_cookie() {
 #[test]
 fn r_s4_the_session_of_an_unhealthy_target_moves_on_with_a_new_cookie() {
     let mut targets = targets();
-    let (mut config, web) = sticky(&targets, COOKIE);
+    // A target that has stopped listening still serves the connections that it has.
+    let (mut config, web) = sticky(&targets, &format!("{COOKIE}\nkeep_alive = {{ idle_max = 0 }}"));
     config.app().check = QUICK_CHECK.into();
     let weir = Weir::start(config);
     targets.iter().for_each(|target| weir.wait_for_state("app", target.address, "healthy"));

@@ -30,7 +30,7 @@ use crate::l7::router::{Decision, FixedResponse, Forward, Rewriter, Subject};
 use crate::l7::sessions::{self, Session};
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Ordered, Terms, Wanted, Wish, World};
-use crate::ring::{Buf, Stream};
+use crate::ring::Stream;
 
 /// A request and its response. Reused from request to request, so that none allocates (a test counts).
 pub struct Exchange {
@@ -367,17 +367,17 @@ impl<W: World> Connection<'_, W> {
         record.sent_bytes += (out.len() - before) as u64;
     }
 
-    /// What the client sent ahead of the 101, to the target.
-    async fn send_on(&mut self, lease: &W::Lease, buf: Buf, limit: Duration) -> Result<(), Why> {
-        let (at, mut held) = (self.world.now() + limit, Some(buf));
+    /// Everything that was written for the target is queued with its stream.
+    async fn flush_to(&mut self, lease: &W::Lease, exchange: &mut Exchange) -> Result<(), Why> {
+        let at = self.world.now() + exchange.response_timeout;
         poll_fn(|context| {
-            if let Poll::Ready(sent) = lease.stream().poll_send(&mut held, context) {
+            if let Poll::Ready(sent) = exchange.to_target.poll(self.world.pool(), lease.stream(), context) {
                 return Poll::Ready(sent.map_err(|_| Why::TargetClosed));
             }
             if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
                 return Poll::Ready(Err(why));
             }
-            self.deadline.poll(self.world, at, context).map(|()| Err(Why::IdleTimeout))
+            self.deadline.poll(self.world, at, context).map(|()| Err(Why::ResponseTimeout))
         })
         .await
     }
@@ -391,7 +391,8 @@ impl<W: World> Connection<'_, W> {
         if let Some(buf) = self.input.take() {
             exchange.record.client_bytes += buf.len() as u64;
             lease.moved(Side::Client, buf.len());
-            if let Err(why) = self.send_on(lease, buf, terms.listener.idle_timeout).await {
+            exchange.to_target.pass(buf);
+            if let Err(why) = self.flush_to(lease, exchange).await {
                 lease.stream().abort();
                 return broken(exchange, why);
             }
