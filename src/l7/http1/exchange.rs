@@ -113,27 +113,27 @@ impl Exchange {
         }
     }
 
-    /// Gives back the buffers of a message that was not sent to its end, and the snapshot that the request went by: an exchange
-    /// that waits for its next use has neither.
+    /// Forgets the request: an exchange that waits for its next use has no buffer, no snapshot, and no more memory than a
+    /// usual head needs.
     pub(super) fn release(&mut self) {
         self.record.terms = None;
-        self.to_target.clear();
-        self.to_client.clear();
-    }
-
-    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.request.clear();
         self.response.clear();
-        self.record.restart(number, now, unix);
         self.to_target.clear();
         self.to_client.clear();
+        self.session.clear();
+        let texts = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
+        for text in texts.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
+            text.clear();
+            text.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// Begins the next request, with what `release` left.
+    pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
+        self.record.restart(number, now, unix);
         self.upload = Body::new(BodyLength::None);
         self.body_bytes = 0;
-        self.session.clear();
-        self.redirect_url.clear();
-        self.path.clear();
-        self.host.clear();
-        self.trace_id.clear();
         self.verdict = Verdict::Serve;
     }
 }
@@ -432,4 +432,27 @@ fn broken(exchange: &mut Exchange, why: Why) -> After {
         exchange.record.status = why.status();
     }
     After::Break(why)
+}
+
+/// Capacity that a text keeps from request to request: heads are shorter, nearly always.
+const KEPT_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_k5_an_exchange_that_waits_for_its_next_use_keeps_no_more_than_a_usual_head_needs() {
+        let mut exchange = Exchange::new(Instant::now());
+        let field = format!("X-Large: {}\r\n", "x".repeat(16_000));
+        let head = format!("GET /long HTTP/1.1\r\nHost: a.example\r\n{}\r\n", field.repeat(3));
+        assert!(exchange.request.read(head.as_bytes()).unwrap().complete);
+        exchange.target_head.extend_from_slice(head.as_bytes());
+        exchange.lines.extend_from_slice(head.as_bytes());
+        exchange.release();
+        assert!(!exchange.request.is_started() && exchange.request.request_line().is_empty());
+        for text in [&exchange.target_head, &exchange.lines] {
+            assert!(text.is_empty() && text.capacity() <= KEPT_BYTES, "{}", text.capacity());
+        }
+    }
 }
