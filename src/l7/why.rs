@@ -1,5 +1,7 @@
 //! Why a request did not simply get its target's response: one closed set for status, counter and log.
 
+use std::io;
+
 /// What went wrong, or whose decision it was. Labels of `weir_http_errors_total`, `error_reason` of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -139,6 +141,12 @@ impl Why {
         }
     }
 
+    /// Of a send to the client that failed.
+    #[must_use]
+    pub(super) fn of_client_error(error: &io::Error) -> Self {
+        if is_ours(error) { Why::Host } else { Why::ClientGone }
+    }
+
     /// Of a head that framing refused.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
@@ -150,6 +158,11 @@ impl Why {
             _ => Why::BadRequest,
         }
     }
+}
+
+/// No buffer, no memory: nobody on the other side did anything.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS | libc::EBADF))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::ring::{Ring, Stream, TcpStream, options};
 /// # Errors
 /// Why there is none.
 pub(super) async fn to_target(shard: &Shard, connection: &Connection, group: &Group) -> Result<TcpStream, CloseReason> {
-    let attempts = usize::from(group.config().retries) + 1;
+    let attempts = group.retries() + 1;
     let started = shard.ring.now();
     let mut tried: Vec<Rc<TargetState>> = Vec::new();
     let mut reason = CloseReason::NoTarget;
@@ -79,7 +79,7 @@ async fn open(ring: &Ring, group: &Group, target: &TargetState) -> Result<TcpStr
     let failed = |error: io::Error| Failure::from_io(&error);
     let address = target.address;
     let socket = options::target_socket(address, None).map_err(failed)?;
-    let connect_timeout = group.config().connect_timeout;
+    let connect_timeout = group.connect_timeout();
     match ring.timeout(connect_timeout, pin!(TcpStream::connect(ring, socket, address))).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(Failure::Timeout),

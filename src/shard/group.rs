@@ -182,6 +182,16 @@ impl Group {
         Arc::clone(&self.config.borrow())
     }
 
+    /// How often a connection or request may be tried again. Not by `config`: all shards count on its one `Arc`.
+    pub(super) fn retries(&self) -> usize {
+        self.config.borrow().retries.into()
+    }
+
+    /// How long an attempt to connect may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.config.borrow().connect_timeout
+    }
+
     /// A listener names it.
     pub(super) fn is_in_use(&self) -> bool {
         self.in_use.get()
@@ -264,7 +274,7 @@ impl Group {
 
     /// The target of the request's session while it may be used (requirement S4), else any.
     pub(super) fn pick_for_request(&self, tried: &[Rc<TargetState>], wish: &Wish<'_>) -> Pick {
-        let sticky = wish.sticky.and_then(|tag| self.of_session(tag));
+        let sticky = wish.sticky.and_then(|tag| self.of_session(tag)).filter(|target| !target.is_at(wish.client));
         match sticky.filter(|target| !tried.iter().any(|tried| Rc::ptr_eq(tried, target))) {
             Some(target) => Pick::Target(target),
             None => self.pick(tried, wish.client),

@@ -157,8 +157,9 @@ impl World for Port {
         let Some(group) = serving.as_ref().and_then(|serving| serving.groups.get(wish.group)) else {
             return Err(Why::Host);
         };
-        let attempts_max = usize::from(group.config().retries) + 1;
-        let mut why = Why::NoTarget;
+        let attempts_max = group.retries() + 1;
+        // Who comes back had a connection that was closed under its request.
+        let mut why = if attempts.made == 0 { Why::NoTarget } else { Why::TargetClosed };
         while attempts.made < attempts_max {
             let target = match group.pick_for_request(&attempts.tried, wish) {
                 Pick::Target(target) => target,
@@ -261,6 +262,8 @@ struct Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.connection.target.take();
+        // What was ordered because of this target is no affair of the client's next request.
+        self.connection.forget(CloseReason::TargetUnbound);
         self.target.released();
     }
 }

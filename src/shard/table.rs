@@ -109,6 +109,13 @@ impl Connection {
         self.wake();
     }
 
+    /// Takes back an `end` for this reason: the cause is gone and the connection may go on.
+    pub(super) fn forget(&self, reason: CloseReason) {
+        if self.ordered_end.get() == Some(reason) {
+            self.ordered_end.set(None);
+        }
+    }
+
     /// Waits until somebody calls `end`.
     pub(super) async fn ordered_to_end(&self) -> CloseReason {
         std::future::poll_fn(|context| self.poll_ordered_to_end(context)).await

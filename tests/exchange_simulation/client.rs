@@ -74,6 +74,7 @@ pub struct Final {
 }
 
 /// See the module's header.
+#[expect(clippy::struct_excessive_bools, reason = "they happen in any order")]
 pub struct Client {
     pub far: Far,
     pub pace: Pace,
@@ -119,7 +120,6 @@ impl Client {
             .enumerate()
             .flat_map(|(index, request)| segments(index, request, pipelined, dice))
             .collect();
-        let bytes: usize = segments.iter().map(|segment| segment.bytes.len()).sum();
         let rough = manners == Manners::Rough;
         let ending = match dice.usize(..10) {
             0 | 1 if rough => Ending::WithRequests,
@@ -129,7 +129,7 @@ impl Client {
         };
         Client {
             far,
-            pace: Pace::new(manners, bytes, dice),
+            pace: Pace::new(manners, dice),
             requests: Rc::new(requests),
             finals: Vec::new(),
             finished: false,
@@ -249,10 +249,14 @@ impl Client {
             self.waits_since = Some(now);
         }
         let delivered = self.far.delivered();
-        while self.looked < delivered.len() {
+        loop {
             let (requests, answered) = (&self.requests, self.finals.len());
             let framing = |message: &Message| response_framing(message, requests.get(answered));
             self.looked += self.reader.read(&delivered[self.looked..], framing);
+            let is_last = self.looked == delivered.len();
+            if is_last && self.far.sees() == Seen::End {
+                self.reader.end();
+            }
             if let Some(message) = self.reader.take_complete() {
                 if message.status() < 200 {
                     self.interims.push(message);
@@ -260,15 +264,15 @@ impl Client {
                     self.finals.push(Final { interims: std::mem::take(&mut self.interims), message });
                 }
             }
+            if is_last {
+                break;
+            }
         }
     }
 
     /// The connection is over: what came of a response that is not complete comes last.
     pub fn end(&mut self, now: Duration) {
         self.look(now);
-        if self.far.sees() == Seen::End {
-            self.reader.end();
-        }
         if let Some(message) = self.reader.message.take() {
             self.finals.push(Final { interims: std::mem::take(&mut self.interims), message });
         }
@@ -376,7 +380,7 @@ fn segments(index: usize, request: &Request, pipelined: bool, dice: &mut fastran
     let version = if request.is_1_1 { "HTTP/1.1" } else { "HTTP/1.0" };
     let mut head = format!("{} {} {version}\r\nHost: sim.example\r\n", request.method, request.path);
     match request.framing {
-        Framing::Length(length) => head += &format!("Content-Length: {length}\r\n"),
+        Framing::Length(length) => head.extend(["Content-Length: ", &length.to_string(), "\r\n"]),
         Framing::Chunked => head += "Transfer-Encoding: chunked\r\n",
         Framing::None | Framing::UntilClose => {}
     }
@@ -389,7 +393,7 @@ fn segments(index: usize, request: &Request, pipelined: bool, dice: &mut fastran
         head += "Expect: 100-continue\r\n";
     }
     if dice.usize(..10) == 0 {
-        head += &format!("X-Long: {}\r\n", "long ".repeat(dice.usize(1..3_000)));
+        head.extend(["X-Long: ", &"long ".repeat(dice.usize(1..3_000)), "\r\n"]);
     }
     if request.bad == Some(Bad::Head) {
         head = bad_head(head, dice);

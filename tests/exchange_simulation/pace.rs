@@ -21,23 +21,29 @@ pub fn below(bounds: &[usize], dice: &mut fastrand::Rng) -> usize {
 #[derive(Debug)]
 pub struct Pace {
     piece_max: usize,
+    pieces: usize,
     stalled_until: Duration,
     stall_chance: f64,
     manners: Manners,
 }
 
 impl Pace {
-    /// Of somebody who moves about so many bytes.
-    pub fn new(manners: Manners, bytes: usize, dice: &mut fastrand::Rng) -> Self {
+    pub fn new(manners: Manners, dice: &mut fastrand::Rng) -> Self {
         Pace {
-            piece_max: [1, 50, 1 << 9, 1 << 13, 1 << 16][dice.usize(..5)].max(bytes / 200),
+            piece_max: [1, 50, 1 << 9, 1 << 13, 1 << 16][dice.usize(..5)],
+            pieces: 0,
             stalled_until: Duration::ZERO,
             stall_chance: [0.0, 0.01, 0.1][dice.usize(..3)],
             manners,
         }
     }
 
-    pub fn piece(&self, dice: &mut fastrand::Rng) -> usize {
+    /// The next piece. After hundreds of small ones nothing new is to be seen of them: they grow.
+    pub fn piece(&mut self, dice: &mut fastrand::Rng) -> usize {
+        self.pieces += 1;
+        if self.pieces.is_multiple_of(SMALL_PIECES) {
+            self.piece_max = (self.piece_max * 8).min(1 << 16);
+        }
         dice.usize(1..=self.piece_max)
     }
 
@@ -71,3 +77,5 @@ impl Pace {
         Some(self.stalled_until).filter(|until| *until > now && *until < Duration::MAX)
     }
 }
+
+const SMALL_PIECES: usize = 200;

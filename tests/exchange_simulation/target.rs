@@ -8,7 +8,7 @@ use std::time::Duration;
 use weir::ring::sim::{Far, Seen};
 
 use crate::client::{Bad, Request};
-use crate::pace::{Manners, Pace};
+use crate::pace::{Manners, Pace, below};
 use crate::wire::{self, Framing, Message, Reader};
 use crate::world::CLIENT_ADDRESS;
 
@@ -33,6 +33,7 @@ pub struct Received {
 }
 
 /// An answer as its target gave it.
+#[expect(clippy::struct_excessive_bools, reason = "what happened, not what to do")]
 #[derive(Debug)]
 pub struct Answer {
     pub request: usize,
@@ -48,7 +49,6 @@ pub struct Answer {
     pub finished: bool,
     /// Bytes of the body that were sent: counted where the connection's end is its own.
     pub sent_body: usize,
-    pub interims: usize,
     /// It began ahead of its request's end.
     pub early: bool,
 }
@@ -100,6 +100,7 @@ enum Whim {
 }
 
 /// See the module's header.
+#[expect(clippy::struct_excessive_bools, reason = "they happen in any order")]
 pub struct TargetConnection {
     pub far: Far,
     pub pace: Pace,
@@ -114,6 +115,8 @@ pub struct TargetConnection {
     /// Requests that were answered here.
     answered: usize,
     whim: Option<(usize, Whim)>,
+    /// Until the next request arrives, as when its idle timeout fires just then.
+    waits_with_whim: bool,
     opened: usize,
     reads_max: usize,
     finished: bool,
@@ -142,10 +145,10 @@ impl TargetConnection {
         book: &Rc<RefCell<Book>>,
         dice: &mut fastrand::Rng,
     ) -> Self {
-        let whim = [Whim::Finish, Whim::Reset, Whim::Speak][dice.usize(..3)];
+        let whim = [Whim::Finish, Whim::Reset, Whim::Finish, Whim::Reset, Whim::Speak][dice.usize(..5)];
         TargetConnection {
             far,
-            pace: Pace::new(manners, 20_000, dice),
+            pace: Pace::new(manners, dice),
             manners,
             requests: Rc::clone(requests),
             book: Rc::clone(book),
@@ -154,7 +157,8 @@ impl TargetConnection {
             receiving: None,
             script: None,
             answered: 0,
-            whim: (manners == Manners::Rough && dice.usize(..3) == 0).then(|| (dice.usize(..3), whim)),
+            whim: (manners == Manners::Rough && dice.usize(..2) == 0).then(|| (below(&[2, 2, 4], dice), whim)),
+            waits_with_whim: dice.bool(),
             opened: 0,
             reads_max: [1 << 10, 1 << 14, 1 << 18][dice.usize(..3)],
             finished: false,
@@ -188,9 +192,14 @@ impl TargetConnection {
             into(Act::End);
         } else if self.can_write() {
             into(Act::Write);
-        } else if self.script.is_none() && self.whim.is_some_and(|(after, _)| self.answered >= after) {
+        } else if self.may_whim() && !self.waits_with_whim {
             into(Act::Whim);
         }
+    }
+
+    fn may_whim(&self) -> bool {
+        let idle = self.script.is_none() && self.receiving.is_none();
+        idle && self.ends.is_none() && self.whim.is_some_and(|(after, _)| self.answered >= after)
     }
 
     fn can_write(&self) -> bool {
@@ -210,14 +219,18 @@ impl TargetConnection {
             Act::Arrive => self.far.arrive(piece),
             Act::Take => {
                 self.far.take(piece);
-                self.look(now, dice);
+                if self.may_whim() && self.waits_with_whim {
+                    self.act(Act::Whim, now, dice);
+                } else {
+                    self.look(now, dice);
+                }
             }
             Act::Read => {
                 let more = dice.usize(1..=self.reads_max);
                 self.far.open_window(more);
                 self.opened += more;
             }
-            Act::Write => self.write(piece),
+            Act::Write => self.write(piece, dice),
             Act::End => match self.ends.take() {
                 Some(Cut::Reset) => self.reset(),
                 Some(Cut::Finish) => self.finish(),
@@ -241,6 +254,7 @@ impl TargetConnection {
     fn reset(&mut self) {
         self.book.borrow_mut().ended += 1;
         self.was_reset = true;
+        self.deaf = true;
         self.far.reset();
     }
 
@@ -256,7 +270,7 @@ impl TargetConnection {
         self.far.finish();
     }
 
-    fn write(&mut self, piece: usize) {
+    fn write(&mut self, piece: usize, dice: &mut fastrand::Rng) {
         let is_receiving = self.receiving.is_some();
         let Some(script) = &mut self.script else { return };
         let Some(part) = script.parts.front_mut() else { return };
@@ -279,6 +293,10 @@ impl TargetConnection {
             } else {
                 self.script = None;
                 self.answered += 1;
+                if is_receiving && self.manners == Manners::Rough && dice.bool() {
+                    // It said that it would read on, and does not.
+                    self.ends = Some([Cut::Finish, Cut::Reset, Cut::Silence][dice.usize(..3)]);
+                }
             }
         } else if let Some((_, cut)) = script.cut.filter(|(at, _)| script.sent >= *at) {
             self.ends = Some(cut);
@@ -380,11 +398,10 @@ fn script(
         let link = "X-Long: ".to_owned() + &"long ".repeat(if dice.bool() { 2 } else { 1_900 });
         interims.push(format!("HTTP/1.1 103 Early Hints\r\nX-Request: {index}\r\n{link}\r\nLink: {link}\r\n\r\n"));
     }
-    let count = interims.len();
     for interim in interims {
         parts.push_back(Part { gate: Gate::Head, bytes: interim.into_bytes() });
     }
-    let gate = match dice.usize(..8) {
+    let gate = match dice.usize(..6) {
         0 => Gate::Head,
         1 => Gate::Body(dice.usize(..=request.body.len())),
         _ => Gate::End,
@@ -400,10 +417,10 @@ fn script(
     };
     let until_close = framing == Framing::UntilClose && !without_body;
     let keeps = speaks_1_1 && !until_close && dice.usize(..8) > 0;
-    let mut head = format!("HTTP/1.{} {status} Whatever\r\n", u8::from(is_1_1));
-    head += &format!("X-Answer: {answer}\r\nX-Request: {index}\r\n");
+    let minor = u8::from(is_1_1);
+    let mut head = format!("HTTP/1.{minor} {status} Whatever\r\nX-Answer: {answer}\r\nX-Request: {index}\r\n");
     match framing {
-        Framing::Length(length) => head += &format!("Content-Length: {length}\r\n"),
+        Framing::Length(length) => head.extend(["Content-Length: ", &length.to_string(), "\r\n"]),
         Framing::Chunked => head += "Transfer-Encoding: chunked\r\n",
         Framing::None | Framing::UntilClose => {}
     }
@@ -430,7 +447,7 @@ fn script(
     parts.push_back(Part { gate, bytes: [&encoded, surplus].concat() });
     parts.retain(|part| !part.bytes.is_empty());
     let all: usize = parts.iter().map(|part| part.bytes.len()).sum();
-    let cut = (rough && dice.usize(..8) == 0).then(|| {
+    let cut = (rough && dice.usize(..5) == 0).then(|| {
         let at = if dice.bool() { dice.usize(..=all) } else { dice.usize(..=all.min(ahead + 5)) };
         (at, [Cut::Finish, Cut::Reset, Cut::Silence][dice.usize(..3)])
     });
@@ -443,7 +460,6 @@ fn script(
         sent: false,
         finished: false,
         sent_body: 0,
-        interims: count,
         early: false,
     });
     Script { answer, parts, ahead, whole, sent: 0, cut, closes: !keeps }

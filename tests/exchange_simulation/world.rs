@@ -168,7 +168,9 @@ impl Watched {
 impl Stream for Watched {
     fn poll_recv(&self, context: &mut Context<'_>) -> Poll<io::Result<Option<Buf>>> {
         let received = self.inner.poll_recv(context);
-        if received.is_ready() {
+        // Who looks whether an idle connection is alive waits for nothing.
+        let is_look = context.waker().will_wake(Waker::noop());
+        if received.is_ready() && !is_look {
             self.watch.received(self.side, self.clock.at());
         }
         received
@@ -223,7 +225,6 @@ pub struct Settings {
 /// A connect on its way.
 #[derive(Default)]
 pub struct Connecting {
-    pub target: usize,
     outcome: RefCell<Option<Result<Watched, Why>>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -268,8 +269,10 @@ pub struct SimWorld {
     pub reused: Cell<u64>,
     /// New connections that were asked for because an idle one had failed.
     pub renewed: Cell<u64>,
+    last_was_reused: Cell<bool>,
     /// Exchanges that are in use.
     pub in_use: Cell<usize>,
+    #[expect(clippy::vec_box, reason = "as `World` hands them out")]
     exchanges: RefCell<Vec<Box<Exchange>>>,
     ordered_waker: RefCell<Option<Waker>>,
     pool: Rc<Pool>,
@@ -298,6 +301,7 @@ impl SimWorld {
             listener_gone: Cell::default(),
             reused: Cell::default(),
             renewed: Cell::default(),
+            last_was_reused: Cell::default(),
             in_use: Cell::default(),
             exchanges: RefCell::default(),
             ordered_waker: RefCell::default(),
@@ -315,15 +319,12 @@ impl SimWorld {
         }
     }
 
-    async fn connect(&self, target: usize) -> Result<Watched, Why> {
-        let connecting = Rc::new(Connecting { target, ..Connecting::default() });
+    async fn connect(&self) -> Result<Watched, Why> {
+        let connecting = Rc::new(Connecting::default());
         self.connecting.borrow_mut().push(Rc::clone(&connecting));
-        poll_fn(|context| match connecting.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                connecting.waker.replace(Some(context.waker().clone()));
-                Poll::Pending
-            }
+        poll_fn(|context| {
+            connecting.waker.replace(Some(context.waker().clone()));
+            connecting.outcome.take().map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
@@ -331,6 +332,7 @@ impl SimWorld {
     fn lease_of(&self, target: usize, stream: Watched, made_at: Instant, reused: bool) -> SimLease {
         self.watch.begin(self.clock.at());
         self.watch.moves.set(self.watch.moves.get() + 1);
+        self.last_was_reused.set(reused);
         let (targets, clock) = (Rc::clone(&self.targets), Rc::clone(&self.clock));
         SimLease { stream, target, targets, clock, keep_alive: self.settings.keep_alive, made_at, reused }
     }
@@ -421,9 +423,10 @@ impl World for SimWorld {
                     return Ok(self.lease_of(target, stream, made_at, true));
                 }
             } else {
+                assert!(self.last_was_reused.get(), "only an idle connection may fail without being at fault");
                 self.renewed.set(self.renewed.get() + 1);
             }
-            match self.connect(target).await {
+            match self.connect().await {
                 Ok(stream) => return Ok(self.lease_of(target, stream, self.now(), false)),
                 Err(failed) => why = failed,
             }

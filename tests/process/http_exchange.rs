@@ -296,3 +296,15 @@ fn r_p1_pipelined_requests_are_answered_in_order() {
     (0..20).for_each(|_| assert_eq!(client.receive().expect("an answer").status(), 200));
     wait_until("all are counted", || weir.metric("weir_http_requests_total", &[]) == 40);
 }
+
+#[test]
+fn r_p6_an_answer_of_ours_does_not_wait_for_the_rest_of_the_body_and_the_connection_is_kept() {
+    let (config, web) = Config::http(&[]);
+    let _weir = Weir::start(config);
+    let mut client = Client::connect(web).expect("it listens");
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").expect("sent");
+        assert_eq!(client.receive().expect("an answer ahead of the body's end").status(), 503);
+        client.send("world").expect("sent");
+    }
+}

@@ -74,6 +74,20 @@ fn r_p1_targets_of_1_0_get_a_connection_for_each_request() {
     assert!(received.iter().all(|request| request.line == "GET / HTTP/1.0"), "{received:?}");
 }
 
+/// A target of 1.0 is not told of the expectation, and would never say 100.
+#[test]
+fn r_g1_a_client_that_waits_for_100_is_told_to_go_on_where_targets_are_spoken_to_in_1_0() {
+    let target = Target::start(http_target::named("a"));
+    let (mut config, web) = Config::http(&[target.address]);
+    config.app().keys = "http_version = \"1.0\"".into();
+    let _weir = Weir::start(config);
+    let mut client = Client::connect(web).expect("it listens");
+    client.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").expect("sent");
+    assert_eq!(client.receive_head().expect("an interim response").status(), 100);
+    client.send(b"hello").expect("sent");
+    assert_eq!(client.receive().expect("an answer").text(), "a");
+}
+
 #[test]
 fn r_b6_idle_connections_are_closed_after_their_time() {
     for keep_alive in ["idle_timeout = \"1s\"", "lifetime = \"1s\""] {
@@ -160,6 +174,18 @@ fn r_b6_a_request_that_may_be_repeated_is_when_its_kept_connection_was_closed() 
     weir.failed("target_closed", 1);
     let received = received.lock().expect("no panic");
     assert_eq!(received.iter().filter(|request| request.path() == "/pay").count(), 1);
+}
+
+#[test]
+fn r_b6_without_retries_a_kept_connection_that_was_closed_is_the_targets_failure() {
+    let (handler, _) = closes_at_the_second("a");
+    let target = Target::start(handler);
+    let (mut config, web) = Config::http(&[target.address]);
+    config.app().keys = "retries = 0".into();
+    let weir = Weir::start(config.shards(1));
+    assert_eq!(http::visit(web).expect("an answer"), "a");
+    assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 502);
+    weir.failed("target_closed", 1);
 }
 
 #[test]

@@ -43,6 +43,31 @@ fn r_l7_r_p6_a_head_that_trickles_is_408() {
     assert!(target.visits().is_empty());
 }
 
+/// RFC 9112 2.2: old clients send one behind a body. The request that follows much later is another matter.
+#[test]
+fn r_l7_an_empty_line_ahead_of_a_request_takes_none_of_its_heads_time() {
+    let target = http_target::start("a");
+    let (mut config, web) = Config::http(&[target.address]);
+    config.web().keys = "header_timeout = \"1s\"".into();
+    let _weir = Weir::start(config);
+    let mut client = Client::connect(web).expect("it listens");
+    client.send("\r\n").expect("sent");
+    thread::sleep(Duration::from_millis(1200));
+    client.send("GET / HTTP/1.1\r\n").expect("sent");
+    thread::sleep(STEP);
+    client.send("Host: a.example\r\n\r\n").expect("sent");
+    assert_eq!(client.receive().expect("an answer").text(), "a");
+}
+
+#[test]
+fn r_m3_a_client_that_goes_in_the_middle_of_a_head_has_its_line() {
+    let (weir, web, _target) = impatient();
+    let mut client = Client::connect(web).expect("it listens");
+    client.send("GET /half HTTP/1.1\r\nHost: a.exa").expect("sent");
+    drop(client);
+    assert_eq!(weir.failed("client_gone", 1)["status"], 460);
+}
+
 #[test]
 fn r_p6_a_body_that_stands_still_is_408_and_one_that_moves_on_is_not() {
     let (weir, web, _target) = impatient();

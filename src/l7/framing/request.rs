@@ -295,6 +295,12 @@ impl RequestHead {
         !matches!(self.bytes.as_slice(), [] | [b'\r'])
     }
 
+    /// Nothing is kept of what came, if anything did: empty lines.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// As far as it came, also of a refused head: for the log. Not escaped.
     #[must_use]
     pub fn request_line(&self) -> &[u8] {

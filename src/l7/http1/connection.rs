@@ -53,8 +53,7 @@ pub async fn serve<W: World>(world: &W, client: &W::Stream) -> Closed {
         let after = connection.answer(&mut exchange, refused).await;
         exchange.record.ended_at = world.now();
         world.finished(&exchange);
-        exchange.release();
-        world.recycle(exchange);
+        connection.give_back(exchange);
         match after {
             After::Next => {}
             After::Close(lingers) => return connection.close(lingers).await,
@@ -142,6 +141,11 @@ impl<W: World> Connection<'_, W> {
         let ordered = self.world.poll_ordered(context);
         let patience = self.world.patience();
         let Some(begun) = exchange.take_if(|exchange| exchange.request.is_started()) else {
+            // Empty lines behind a body (RFC 9112 2.2) begin no request, and take no time of its head's.
+            if let Some(unused) = exchange.take_if(|exchange| exchange.request.is_blank()) {
+                self.requests -= 1;
+                self.give_back(unused);
+            }
             if let Poll::Ready(ordered) = ordered {
                 let closed = match ordered {
                     Ordered::Finish => Closed::Completed,
@@ -169,16 +173,20 @@ impl<W: World> Connection<'_, W> {
         let begun = exchange.request.is_started();
         let why = if let Closed::Broken(why) = closed { why } else { Why::ClientGone };
         if begun {
+            exchange.record.terms = self.world.begin();
             exchange.record.why = Some(why);
             // Of other reasons than its own the client is not told.
             exchange.record.status = if why == Why::ClientGone { why.status() } else { 0 };
             exchange.record.ended_at = self.world.now();
-            exchange.record.terms = self.world.begin();
             self.world.finished(&exchange);
         }
+        self.give_back(exchange);
+        Head::Over(if begun { Closed::Broken(why) } else { closed })
+    }
+
+    fn give_back(&self, mut exchange: Box<Exchange>) {
         exchange.release();
         self.world.recycle(exchange);
-        Head::Over(if begun { Closed::Broken(why) } else { closed })
     }
 
     /// Everything that was written for the client is queued with its stream.
@@ -186,7 +194,7 @@ impl<W: World> Connection<'_, W> {
         let at = self.world.now() + limit;
         poll_fn(|context| {
             if let Poll::Ready(sent) = exchange.to_client.poll(self.world.pool(), self.client, context) {
-                return Poll::Ready(sent.map_err(|_| Why::ClientGone));
+                return Poll::Ready(sent.map_err(|error| Why::of_client_error(&error)));
             }
             if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
                 return Poll::Ready(Err(why));
@@ -196,16 +204,16 @@ impl<W: World> Connection<'_, W> {
         .await
     }
 
-    /// Reads what is left of the request's body, so that the connection can be used again. False where that is not worth it:
-    /// it is long, slow or broken, or the client waits to be asked for it.
-    pub(super) async fn skip_body(&mut self, exchange: &mut Exchange, limit: Duration) -> bool {
-        if exchange.upload.is_done() {
-            return true;
-        }
+    /// Whether it is worth it to read what is left of the request's body, so that the connection can be used again: not where it
+    /// is long, or the client waits to be asked for it.
+    pub(super) fn may_skip_body(&self, exchange: &Exchange) -> bool {
         let too_long = matches!(exchange.request.body(), BodyLength::Length(length) if length > SKIP_BYTES_MAX);
-        if too_long || (exchange.request.expects_continue() && self.input.is_none()) {
-            return false;
-        }
+        let is_waiting = exchange.request.expects_continue() && self.input.is_none();
+        exchange.upload.is_done() || !too_long && !is_waiting
+    }
+
+    /// Reads what is left of the request's body. False where it is long, slow or broken after all.
+    pub(super) async fn skip_body(&mut self, exchange: &mut Exchange, limit: Duration) -> bool {
         let mut skipped = 0;
         while !exchange.upload.is_done() && skipped <= SKIP_BYTES_MAX {
             let Some(mut buf) = self.more(limit).await else { return false };

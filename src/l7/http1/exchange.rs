@@ -19,7 +19,7 @@ use quanta::Instant;
 use super::connection::{Connection, Lingers};
 use super::heads;
 use super::relay::{End, Fit, Relay};
-use crate::config::HttpVersion;
+use crate::config::{HttpGroup, HttpVersion};
 use crate::l4::{self, Side};
 use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
@@ -113,23 +113,22 @@ impl Exchange {
         }
     }
 
-    /// Forgets the request: an exchange that waits for its next use has no buffer, no snapshot, and no more memory than a
-    /// usual head needs.
+    /// Gives back all that is worth more than an unused one may hold: buffers, a head's memory, the snapshot it went by.
     pub(super) fn release(&mut self) {
-        self.record.terms = None;
         self.request.clear();
         self.response.clear();
+        self.record.terms = None;
+        self.session.clear();
         self.to_target.clear();
         self.to_client.clear();
-        self.session.clear();
-        let texts = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
-        for text in texts.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
-            text.clear();
-            text.shrink_to(KEPT_BYTES);
+        let kept = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
+        for bytes in kept.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
+            bytes.clear();
+            bytes.shrink_to(BYTES_KEPT);
         }
     }
 
-    /// Begins the next request, with what `release` left.
+    /// Of one that is as `new` or `release` left it.
     pub(super) fn restart(&mut self, number: u32, now: Instant, unix: Duration) {
         self.record.restart(number, now, unix);
         self.upload = Body::new(BodyLength::None);
@@ -225,6 +224,7 @@ impl<W: World> Connection<'_, W> {
             exchange.response.clear();
             exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
             lease.moved(Side::Client, exchange.target_head.len());
+            self.ask_for_body(exchange, http);
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
                     if fit.target {
@@ -271,6 +271,15 @@ impl<W: World> Connection<'_, W> {
         .await
     }
 
+    /// A target that is spoken to in 1.0 knows nothing of 100: the client is told to go on by us (RFC 9110 10.1.1).
+    fn ask_for_body(&self, exchange: &mut Exchange, http: &HttpGroup) {
+        let waits = exchange.request.expects_continue() && !exchange.upload.is_done() && self.input.is_none();
+        if waits && http.version == HttpVersion::V1_0 {
+            exchange.to_client.bytes().extend_from_slice(replies::CONTINUE);
+            exchange.record.sent_bytes += replies::CONTINUE.len() as u64;
+        }
+    }
+
     async fn relay(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> End {
         let ends = (self.client, &mut self.input);
         let mut relay = Relay::new(self.world, ends, lease, terms, exchange, &mut self.deadline);
@@ -311,14 +320,15 @@ impl<W: World> Connection<'_, W> {
         }
     }
 
-    /// Sends a response of the balancer's own, and goes on if the request allows.
+    /// Sends a response of the balancer's own, and goes on if the request allows. The response goes ahead of the rest of the
+    /// request's body: it does not depend on it, and a slow body would hold it up.
     async fn reply(&mut self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>) -> After {
         let stays = exchange.request.wants_keep_alive() && !self.world.is_finishing();
-        let stays =
-            stays && exchange.verdict == Verdict::Serve && self.skip_body(exchange, terms.http.body_timeout).await;
+        let stays = stays && exchange.verdict == Verdict::Serve && self.may_skip_body(exchange);
         let after = if stays { After::Next } else { After::Close(self.lingers(exchange)) };
         self.write_reply(exchange, terms, reply, after);
         match self.flush(exchange, terms.http.send_timeout).await {
+            Ok(()) if stays && !self.skip_body(exchange, terms.http.body_timeout).await => After::Close(Lingers::Yes),
             Ok(()) => after,
             Err(why) => broken(exchange, why),
         }
@@ -357,6 +367,21 @@ impl<W: World> Connection<'_, W> {
         record.sent_bytes += (out.len() - before) as u64;
     }
 
+    /// Everything that was written for the target is queued with its stream.
+    async fn flush_to(&mut self, lease: &W::Lease, exchange: &mut Exchange) -> Result<(), Why> {
+        let at = self.world.now() + exchange.response_timeout;
+        poll_fn(|context| {
+            if let Poll::Ready(sent) = exchange.to_target.poll(self.world.pool(), lease.stream(), context) {
+                return Poll::Ready(sent.map_err(|_| Why::TargetClosed));
+            }
+            if let Poll::Ready(Ordered::Now(why)) = self.world.poll_ordered(context) {
+                return Poll::Ready(Err(why));
+            }
+            self.deadline.poll(self.world, at, context).map(|()| Err(Why::ResponseTimeout))
+        })
+        .await
+    }
+
     /// The rest is the two sides' own business (requirement P3): relayed as L4 does, with the idle timeout.
     async fn upgraded(&mut self, exchange: &mut Exchange, terms: &Terms, lease: &W::Lease) -> After {
         exchange.record.upgraded = true;
@@ -366,8 +391,9 @@ impl<W: World> Connection<'_, W> {
         if let Some(buf) = self.input.take() {
             exchange.record.client_bytes += buf.len() as u64;
             lease.moved(Side::Client, buf.len());
-            if lease.stream().send(buf).await.is_err() {
-                return broken(exchange, Why::TargetClosed);
+            exchange.to_target.pass(buf);
+            if let Err(why) = self.flush_to(lease, exchange).await {
+                return broken(exchange, why);
             }
         }
         let moved_at = Cell::new(self.world.now());
@@ -434,25 +460,28 @@ fn broken(exchange: &mut Exchange, why: Why) -> After {
     After::Break(why)
 }
 
-/// Capacity that a text keeps from request to request: heads are shorter, nearly always.
-const KEPT_BYTES: usize = 4096;
+/// Capacity that each piece of a head keeps from request to request: they are shorter, nearly always.
+const BYTES_KEPT: usize = 2048;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::config::{self, Mode};
 
     #[test]
-    fn r_k5_an_exchange_that_waits_for_its_next_use_keeps_no_more_than_a_usual_head_needs() {
+    fn an_unused_exchange_keeps_neither_long_heads_nor_the_snapshot_that_it_went_by() {
+        let text = "[[listener]]\nname = \"web\"\nprotocol = \"http\"\naddress = \"192.0.2.1:80\"\n\
+                    default_action = { fixed_response = { status = 200 } }\n";
+        let snapshot = Arc::new(config::parse("test", text, Mode::Demo).expect("a good config"));
+        let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
         let mut exchange = Exchange::new(Instant::now());
-        let field = format!("X-Large: {}\r\n", "x".repeat(16_000));
-        let head = format!("GET /long HTTP/1.1\r\nHost: a.example\r\n{}\r\n", field.repeat(3));
-        assert!(exchange.request.read(head.as_bytes()).unwrap().complete);
-        exchange.target_head.extend_from_slice(head.as_bytes());
-        exchange.lines.extend_from_slice(head.as_bytes());
+        exchange.record.terms = Some(Rc::new(terms));
+        exchange.target_head.resize(64 << 10, b'x');
+        exchange.scratch.resize(64 << 10, b'x');
         exchange.release();
-        assert!(!exchange.request.is_started() && exchange.request.request_line().is_empty());
-        for text in [&exchange.target_head, &exchange.lines] {
-            assert!(text.is_empty() && text.capacity() <= KEPT_BYTES, "{}", text.capacity());
-        }
+        assert_eq!(Arc::strong_count(&snapshot), 1);
+        assert!(exchange.target_head.capacity() <= BYTES_KEPT && exchange.scratch.capacity() <= BYTES_KEPT);
     }
 }

@@ -14,7 +14,6 @@
 //! Always: no byte past a message's end is taken from the client (it stays in `input`) or accepted from a target (the
 //! connection is then not used again).
 
-use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ use super::heads;
 use crate::l4::Side;
 use crate::l7::deadline::Deadline;
 use crate::l7::framing::{Body, BodyLength, Form, Forward, Version};
-use crate::l7::why::Why;
+use crate::l7::why::{Why, is_ours};
 use crate::l7::world::{Lease, Ordered, Terms, World};
 use crate::ring::{Buf, Stream};
 
@@ -275,10 +274,7 @@ impl<'r, W: World> Relay<'r, W> {
             match self.exchange.to_client.poll(self.world.pool(), self.client, context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    let why = if is_ours(&error) { Why::Host } else { Why::ClientGone };
-                    return Poll::Ready(Err(End::Broken(why)));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Broken(Why::of_client_error(&error)))),
             }
             if self.state.download == Download::Body && self.exchange.download.is_done() {
                 self.state.download = Download::Done;
@@ -422,9 +418,4 @@ impl<'r, W: World> Relay<'r, W> {
             Poll::Pending => Poll::Pending,
         }
     }
-}
-
-/// No buffer, no memory: nobody on the other side did anything.
-fn is_ours(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS | libc::EBADF))
 }
