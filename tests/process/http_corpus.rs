@@ -42,7 +42,7 @@ fn recorder() -> (Handler, Tapes) {
             tape.connections.push(Vec::new());
             tape.connections.len() - 1
         };
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 16_384];
         let mut answered = false;
         while let Ok(count @ 1..) = stream.read(&mut bytes) {
             let request = {

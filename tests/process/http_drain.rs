@@ -143,7 +143,7 @@ impl KeptAlive {
 fn kept_alive(web: SocketAddr, number: usize, stop: &AtomicBool) -> (usize, Vec<String>) {
     let (mut answered, mut failures, mut client) = (0, Vec::new(), None);
     // Half of them upload, which nobody may send twice.
-    let request = if number % 2 == 0 { http::get("/").into_bytes() } else { http::post("/", &[b'x'; 5000]) };
+    let request = if number.is_multiple_of(2) { http::get("/").into_bytes() } else { http::post("/", &[b'x'; 5000]) };
     while !stop.load(Ordering::Relaxed) {
         let kept = match client.take() {
             Some(client) => Ok(client),
@@ -221,7 +221,7 @@ fn toggle(config: &mut Config, round: usize, target: SocketAddr) {
         3 => config.app().check = if odd { NO_CHECK.into() } else { QUICK_CHECK.into() },
         4 => {
             config.web().tables =
-                set("[[listener.rule]]\npriority = 1\nhost = \"*.example\"\naction = { forward = \"app\" }")
+                set("[[listener.rule]]\npriority = 1\nhost = \"*.example\"\naction = { forward = \"app\" }");
         }
         5 if odd => config.app().targets.push((target, 10)),
         5 => config.app().remove(target),

@@ -108,7 +108,7 @@ fn r_l3_r_r1_r_r2_each_request_goes_where_the_first_rule_that_holds_says() {
 #[test]
 fn r_r3_r_r5_redirects_and_fixed_responses_are_answered_at_once() {
     let (weir, web, targets, _) = ruled(
-        r##"
+        r#"
         [[listener.rule]]
         priority = 1
         path = "/movie"
@@ -129,7 +129,7 @@ fn r_r3_r_r5_redirects_and_fixed_responses_are_answered_at_once() {
         priority = 5
         path = "/teapot"
         action = { fixed_response = { status = 418 } }
-        "##,
+        "#,
     );
     let port = web.port();
     let redirects = [

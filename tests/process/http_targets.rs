@@ -219,7 +219,7 @@ fn r_b6_a_target_that_refuses_costs_no_request_whatever_its_method() {
     let (config, web) = Config::http(&[place::free(), alive.address, place::free()]);
     let weir = Weir::start(config);
     for number in 0..20 {
-        let request = if number % 2 == 0 { http::get("/").into_bytes() } else { http::post("/", &[b'x'; 100_000]) };
+        let request = if number % 2 == 0 { http::get("/").into_bytes() } else { http::post("/", &vec![b'x'; 100_000]) };
         assert_eq!(http::ask(web, request).expect("an answer").text(), "alive");
     }
     let received = received.lock().expect("no panic");

@@ -120,7 +120,7 @@ fn r_p6_a_client_that_does_not_take_its_response_is_cut_off() {
         let mut reader = Reader::new(stream);
         let _ = reader.head();
         let _ = reader.stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
-        while reader.stream.write_all(&[b'x'; 65_536]).is_ok() {}
+        while reader.stream.write_all(&[b'x'; 16_384]).is_ok() {}
     }));
     let (mut config, web) = Config::http(&[endless.address]);
     config.web().keys = SHORT.into();

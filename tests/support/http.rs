@@ -157,7 +157,7 @@ impl Reader {
     }
 
     fn fill(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 16_384];
         let count = loop {
             match self.stream.read(&mut bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
