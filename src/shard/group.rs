@@ -12,7 +12,7 @@ use quanta::Instant;
 use super::report::{CheckCounts, GroupReport, TargetCounts, TargetReport};
 use crate::balance::{Balancer, Candidate, WhenNoneHealthy};
 use crate::config::{HealthCheck, KeepAlive, Target, TargetGroup};
-use crate::health::{Checking, Failure, TargetHealth, Thresholds, Transition};
+use crate::health::{Checking, Failure, State, TargetHealth, Thresholds, Transition};
 use crate::l4::Side;
 use crate::l7::{Keys, Tag, TargetConnections, Wish};
 use crate::ring::TcpStream;
@@ -25,6 +25,8 @@ pub(super) struct Group {
     in_use: Cell<bool>,
     /// Index of the target of each tag, under all keys that are accepted.
     sessions: RefCell<HashMap<Tag, usize>>,
+    /// What `sessions` was made of.
+    named: RefCell<Option<(Keys, Vec<SocketAddr>)>>,
     shard: usize,
 }
 
@@ -174,6 +176,7 @@ impl Group {
             targets: RefCell::default(),
             in_use: Cell::new(false),
             sessions: RefCell::default(),
+            named: RefCell::default(),
             shard,
         })
     }
@@ -233,12 +236,22 @@ impl Group {
     /// Gives each target its name in sessions.
     fn name_targets(&self, keys: &Keys) {
         let config = self.config.borrow();
+        let targets = self.targets.borrow();
         let sessions = &mut *self.sessions.borrow_mut();
-        sessions.clear();
         if config.http.as_ref().is_none_or(|http| http.stickiness.is_none()) {
+            sessions.clear();
+            self.named.replace(None);
             return;
         }
-        for (index, target) in self.targets.borrow().iter().enumerate() {
+        // A hash a target and key: not again at each reload, which clients would feel in a large group.
+        let addresses: Vec<SocketAddr> = targets.iter().map(|target| target.address).collect();
+        let named = Some((keys.clone(), addresses));
+        if *self.named.borrow() == named && targets.iter().all(|target| target.tag.get().is_some()) {
+            return;
+        }
+        self.named.replace(named);
+        sessions.clear();
+        for (index, target) in targets.iter().enumerate() {
             let mut tags = keys.target_tags(&config.name, target.address).peekable();
             target.tag.set(tags.peek().copied());
             sessions.extend(tags.map(|tag| (tag, index)));
@@ -285,7 +298,9 @@ impl Group {
     fn of_session(&self, tag: &Tag) -> Option<Rc<TargetState>> {
         let index = *self.sessions.borrow().get(tag)?;
         let target = Rc::clone(self.targets.borrow().get(index)?);
-        let usable = target.health.borrow().is_healthy() || self.balancer.borrow().is_failing_open();
+        // A target that was not checked yet may be healthy: a restart should end no session.
+        let unhealthy = target.health.borrow().state() == State::Unhealthy;
+        let usable = !unhealthy || self.balancer.borrow().is_failing_open();
         usable.then_some(target)
     }
 
@@ -301,6 +316,16 @@ impl Group {
         for target in &*self.targets.borrow() {
             target.idle.borrow_mut().sweep(now, &keep_alive);
         }
+    }
+
+    /// How many idle connections it keeps.
+    pub(super) fn idle_count(&self) -> usize {
+        self.targets.borrow().iter().map(|target| target.idle.borrow().len()).sum()
+    }
+
+    /// Drops all idle connections: their descriptors are needed.
+    pub(super) fn drop_idle(&self) {
+        self.targets.borrow().iter().for_each(|target| target.idle.borrow_mut().clear());
     }
 
     /// Takes in the end of one check of `target`.

@@ -363,6 +363,11 @@ impl Shard {
         self.table.len() >= self.connections_max.get()
     }
 
+    /// How many connections more it may hold.
+    pub(super) fn room(&self) -> usize {
+        self.connections_max.get().saturating_sub(self.table.len())
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
     }
