@@ -99,11 +99,11 @@ impl World for Port {
     }
 
     fn unix_time(&self) -> Duration {
-        self.shard.clock.unix_time()
+        self.shard.clock.unix_time(self.now())
     }
 
     fn date(&self) -> [u8; DATE_BYTES] {
-        self.shard.clock.date()
+        self.shard.clock.date(self.now())
     }
 
     fn sleep_until(&self, at: Instant) -> Sleep {

@@ -53,8 +53,6 @@ pub struct Exchange {
     pub(super) session: Session,
     /// What hygiene says of it.
     pub(super) verdict: Verdict,
-    /// The head as targets get it: sent again where one fails.
-    pub(super) target_head: Vec<u8>,
     /// Finished lines that a head gets.
     pub(super) lines: Vec<u8>,
     pub(super) scratch: Vec<u8>,
@@ -103,7 +101,6 @@ impl Exchange {
             response_timeout: Duration::ZERO,
             session: Session::default(),
             verdict: Verdict::Serve,
-            target_head: Vec::new(),
             lines: Vec::new(),
             scratch: Vec::new(),
             redirect_url: Vec::new(),
@@ -121,7 +118,7 @@ impl Exchange {
         self.session.clear();
         self.to_target.clear();
         self.to_client.clear();
-        let kept = [&mut self.target_head, &mut self.lines, &mut self.scratch, &mut self.redirect_url];
+        let kept = [&mut self.lines, &mut self.scratch, &mut self.redirect_url];
         for bytes in kept.into_iter().chain([&mut self.path, &mut self.host, &mut self.trace_id]) {
             bytes.clear();
             bytes.shrink_to(BYTES_KEPT);
@@ -198,13 +195,13 @@ impl<W: World> Connection<'_, W> {
         if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
             return self.fail(exchange, terms, Why::VersionMismatch).await;
         }
-        if let Err(why) = heads::write_request(exchange, self.world, terms, http, rewriter) {
-            return self.fail(exchange, terms, why).await;
-        }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
         let mut attempts = W::Attempts::default();
         let mut connection = Wanted::Any;
         loop {
+            if let Err(why) = heads::write_request(exchange, self.world, terms, http, rewriter) {
+                return self.fail(exchange, terms, why).await;
+            }
             let wish = Wish {
                 group: index,
                 client: self.world.ends().client.ip(),
@@ -220,10 +217,8 @@ impl<W: World> Connection<'_, W> {
             };
             exchange.record.leased_at = Some(self.world.now());
             exchange.record.targets.push(lease.address());
-            exchange.to_target.clear();
             exchange.response.clear();
-            exchange.to_target.bytes().extend_from_slice(&exchange.target_head);
-            lease.moved(Side::Client, exchange.target_head.len());
+            lease.moved(Side::Client, exchange.to_target.bytes().len());
             self.ask_for_body(exchange, http);
             match self.relay(exchange, terms, &lease).await {
                 End::Complete(fit) => {
@@ -479,10 +474,10 @@ mod tests {
         let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
         let mut exchange = Exchange::new(Instant::now());
         exchange.record.terms = Some(Rc::new(terms));
-        exchange.target_head.resize(64 << 10, b'x');
+        exchange.lines.resize(64 << 10, b'x');
         exchange.scratch.resize(64 << 10, b'x');
         exchange.release();
         assert_eq!(Arc::strong_count(&snapshot), 1);
-        assert!(exchange.target_head.capacity() <= BYTES_KEPT && exchange.scratch.capacity() <= BYTES_KEPT);
+        assert!(exchange.lines.capacity() <= BYTES_KEPT && exchange.scratch.capacity() <= BYTES_KEPT);
     }
 }

@@ -20,7 +20,7 @@ use crate::l7::sessions;
 use crate::l7::why::Why;
 use crate::l7::world::{Lease, Terms, World};
 
-/// Writes the head as targets of the group get it into `exchange.target_head`.
+/// Writes the head as targets of the group get it into `exchange.to_target`, in place of what is there.
 pub(super) fn write_request<W: World>(
     exchange: &mut Exchange,
     world: &W,
@@ -28,8 +28,11 @@ pub(super) fn write_request<W: World>(
     group: &HttpGroup,
     rewriter: Option<&Rewriter>,
 ) -> Result<(), Why> {
+    for rewritten in [&mut exchange.path, &mut exchange.host, &mut exchange.trace_id] {
+        rewritten.clear();
+    }
     rewrite(exchange, rewriter)?;
-    let Exchange { request, lines, target_head, path, host, trace_id, scratch, .. } = exchange;
+    let Exchange { request, lines, to_target, path, host, trace_id, scratch, .. } = exchange;
     let mode = terms.http.forwarded;
     lines.clear();
     let received = request.values("x-forwarded-for");
@@ -56,8 +59,8 @@ pub(super) fn write_request<W: World>(
         add: lines,
         upgrade: if group.version == HttpVersion::V1_0 { Upgrade::Drop } else { Upgrade::Pass },
     };
-    target_head.clear();
-    request.write(&edits, target_head);
+    to_target.clear();
+    request.write(&edits, to_target.bytes());
     Ok(())
 }
 
