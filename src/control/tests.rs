@@ -295,7 +295,8 @@ fn relay(listener: SocketAddr, target: SocketAddr) -> Snapshot {
 
 /// What the other end says, if it says anything.
 async fn ask(address: SocketAddr) -> Vec<u8> {
-    let mut connection = TcpStream::connect(address).await.unwrap();
+    // A reset may be there before the connect is looked at.
+    let Ok(mut connection) = TcpStream::connect(address).await else { return Vec::new() };
     let mut answer = Vec::new();
     if connection.write_all(b"ping").await.is_ok() && connection.shutdown().await.is_ok() {
         let _ = connection.read_to_end(&mut answer).await;
