@@ -250,6 +250,13 @@ impl Ring {
         self.shared.runnable.set(true);
     }
 
+    /// Sockets of connections, with those that wait for their last completion: each has a descriptor.
+    #[must_use]
+    pub fn sockets(&self) -> usize {
+        let core = self.shared.core.borrow();
+        core.sockets.len() + core.udp.sockets.len()
+    }
+
     /// What the ring holds and has done.
     #[must_use]
     pub fn counts(&self) -> RingCounts {

@@ -156,6 +156,7 @@ fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<Soc
     if shard.is_full() {
         return Err(RefuseReason::Overload);
     }
+    shard.make_room();
     Ok(client)
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn to_target(shard: &Shard, connection: &Connection, group: &Gr
             Pick::Own if tried.is_empty() => return Err(CloseReason::Loopback),
             Pick::Own | Pick::None => break,
         };
-        match attempt(&shard.ring, group, &target).await {
+        match attempt(shard, group, &target).await {
             Ok(stream) => {
                 let after_us = microseconds(shard.ring.now() - started);
                 connection.connect_us.set(Some(after_us));
@@ -63,9 +63,10 @@ pub(super) enum Missed {
 }
 
 /// One attempt. The target counts the connection from here on: others that connect meanwhile must see it.
-pub(super) async fn attempt(ring: &Ring, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
+pub(super) async fn attempt(shard: &Shard, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
+    shard.make_room();
     let claim = target.claim();
-    let opened = open(ring, group, target).await;
+    let opened = open(&shard.ring, group, target).await;
     if target.is_unbound() {
         opened.iter().for_each(Stream::abort);
         return Err(Missed::Unbound);

@@ -318,11 +318,6 @@ impl Group {
         }
     }
 
-    /// How many idle connections it keeps.
-    pub(super) fn idle_count(&self) -> usize {
-        self.targets.borrow().iter().map(|target| target.idle.borrow().len()).sum()
-    }
-
     /// Drops all idle connections: their descriptors are needed.
     pub(super) fn drop_idle(&self) {
         self.targets.borrow().iter().for_each(|target| target.idle.borrow_mut().clear());

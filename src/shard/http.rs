@@ -6,7 +6,7 @@
 //!
 //! Before: shard/accept.rs. Next: l7/http1/connection.rs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -16,7 +16,7 @@ use quanta::Instant;
 
 use super::close::CloseReason;
 use super::connect;
-use super::group::{Group, Pick, TargetState};
+use super::group::{Pick, TargetState};
 use super::http_log;
 use super::listening::Serving;
 use super::microseconds;
@@ -175,7 +175,7 @@ impl World for Port {
                 return Ok(self.leased(&target, stream, made_at, keep_alive, Use::Again));
             }
             let started = self.now();
-            match connect::attempt(&self.shard.ring, group, &target).await {
+            match connect::attempt(&self.shard, group, &target).await {
                 Ok(stream) => {
                     self.connection.listener.connected(microseconds(self.now() - started));
                     target.count_request();
@@ -184,9 +184,6 @@ impl World for Port {
                 Err(connect::Missed::Unbound) => attempts.made -= 1,
                 Err(connect::Missed::Failed(failure)) => {
                     target.connect_failed(failure);
-                    if failure == Failure::NoDescriptor {
-                        self.shard.each_group(Group::drop_idle);
-                    }
                     why = match failure {
                         Failure::Timeout => Why::ConnectTimeout,
                         failure if failure.is_ours() => Why::Host,
@@ -311,15 +308,7 @@ pub(super) async fn sweep_idle_connections(shard: Rc<Shard>) {
     loop {
         shard.ring.sleep(SWEEP_INTERVAL).await;
         let now = shard.ring.now();
-        let idle = Cell::new(0);
-        shard.each_group(|group| {
-            group.sweep_idle(now);
-            idle.set(idle.get() + group.idle_count());
-        });
-        // A client and its target have a descriptor each; idle connections may have what clients leave (requirement K5).
-        if idle.get() > 2 * shard.room() {
-            shard.each_group(Group::drop_idle);
-        }
+        shard.each_group(|group| group.sweep_idle(now));
     }
 }
 

@@ -363,9 +363,13 @@ impl Shard {
         self.table.len() >= self.connections_max.get()
     }
 
-    /// How many connections more it may hold.
-    pub(super) fn room(&self) -> usize {
-        self.connections_max.get().saturating_sub(self.table.len())
+    /// Another socket is wanted. A client and its target have two; idle target connections may have what is left of those,
+    /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5).
+    pub(super) fn make_room(&self) {
+        let most = 2 * self.connections_max.get();
+        if self.ring.sockets() >= most - most / 16 {
+            self.each_group(Group::drop_idle);
+        }
     }
 
     pub(super) fn is_draining(&self) -> bool {

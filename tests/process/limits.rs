@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::config::Config;
-use crate::support::target::Target;
+use crate::support::config::{Config, Group};
+use crate::support::http::{self, Client};
+use crate::support::target::{Handler, Target};
 use crate::support::weir::Weir;
-use crate::support::{PATIENCE, client, eventually, handlers, place, proc, wait_until};
+use crate::support::{PATIENCE, client, eventually, handlers, http_target, place, proc, wait_until};
 
 const IDLE_CONNECTIONS: usize = 9000;
 /// User-space memory that an idle connection may cost.
@@ -103,6 +105,47 @@ fn r_k5_out_of_descriptors_newcomers_are_reset_and_established_connections_work(
     let newcomers: Vec<_> = (0..20).map(|_| client::greeted(web).expect("there is room again")).collect();
     assert!(client::greeted(web).is_err(), "and no more than that");
     drop(newcomers);
+}
+
+/// 100 clients whose requests go to three groups in turn, under a limit that has room for two connections each: what is idle
+/// to the groups before gives way to what is needed now.
+#[test]
+fn r_k5_idle_target_connections_give_way_when_descriptors_run_short() {
+    const CLIENTS: usize = 100;
+    let targets = ["a", "b", "c"].map(|name| Target::start(all_at_once(name, CLIENTS)));
+    let (mut config, web) = Config::http(&[targets[0].address]);
+    config = config.group(Group::http("b").target(targets[1].address, 10));
+    config = config.group(Group::http("c").target(targets[2].address, 10));
+    config.web().tables = r#"
+        [[listener.rule]]
+        priority = 1
+        path = "/b"
+        action = { forward = "b" }
+        [[listener.rule]]
+        priority = 2
+        path = "/c"
+        action = { forward = "c" }
+        "#
+    .into();
+    let weir = Weir::start_under(&["prlimit", "--nofile=400:400"], config.shards(1), &[]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(web).expect("there is room")).collect();
+    for name in ["a", "b", "c", "a"] {
+        clients.iter_mut().for_each(|client| client.send(http::get(&format!("/{name}"))).expect("sent"));
+        for client in &mut clients {
+            assert_eq!(client.receive().expect("an answer").text(), name);
+        }
+    }
+    assert_eq!(weir.metric("weir_http_errors_total", &[]), 0);
+}
+
+/// Answers with its name once `count` requests are there at once, and again with the next `count`.
+fn all_at_once(name: &str, count: usize) -> Handler {
+    let (answer, arrived) = (http_target::ok(name), AtomicUsize::new(0));
+    http_target::serve(move |_| {
+        let turn = arrived.fetch_add(1, Ordering::Relaxed) / count;
+        wait_until("the others are there too", || arrived.load(Ordering::Relaxed) >= (turn + 1) * count);
+        answer.clone()
+    })
 }
 
 /// What is gone is given back: as many descriptors as before, after far more connections than there are descriptors.
