@@ -254,13 +254,10 @@ fn responses(case: &Case, cut: usize) -> Vec<Outcome> {
             (BodyLength::UntilClose, "1.1") => (Length::Chunked, Form::Chunked),
             _ => (Length::AsReceived, Form::AsReceived),
         };
-        let connection = match head.status() {
-            101 => ClientConnection::Upgrade,
-            _ if client == "1.0" => ClientConnection::Close,
-            _ => ClientConnection::KeepAlive,
-        };
+        let connection = if client == "1.0" { ClientConnection::Close } else { ClientConnection::KeepAlive };
         let mut bytes = Vec::new();
-        head.write(&ResponseEdits { connection, length, drop: &[], add: b"", replace: None }, &mut bytes);
+        let upgrade = if head.status() == 101 { Upgrade::Pass } else { Upgrade::Drop };
+        head.write(&ResponseEdits { connection, length, drop: &[], add: b"", upgrade }, &mut bytes);
         let head_length = bytes.len();
         // One piece, so that a chunk that is made of it does not depend on the cut.
         if body == BodyLength::UntilClose {

@@ -85,7 +85,7 @@ fn response(criterion: &mut Criterion) {
         length: Length::AsReceived,
         drop: &["server"],
         add: b"Server: weir\r\n",
-        replace: None,
+        upgrade: Upgrade::Drop,
     };
     let mut group = criterion.benchmark_group("framing/response");
     group.throughput(Throughput::Bytes(OK.len() as u64));

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use weir::l7::framing::{BodyLength, ClientConnection, Length, ResponseEdits, ResponseHead};
+use weir::l7::framing::{BodyLength, ClientConnection, Length, ResponseEdits, ResponseHead, Upgrade};
 
 fuzz_target!(|data: &[u8]| {
     // The first bytes say where to cut.
@@ -48,9 +48,10 @@ fn read(input: &[u8], pieces: &[usize]) -> Result<Option<(ResponseHead, usize)>,
 }
 
 fn write(head: &ResponseHead) -> Vec<u8> {
-    let connection = if head.upgrade().is_some() { ClientConnection::Upgrade } else { ClientConnection::KeepAlive };
     let length = if head.body(false) == BodyLength::UntilClose { Length::Chunked } else { Length::AsReceived };
     let mut written = Vec::new();
-    head.write(&ResponseEdits { connection, length, drop: &[], add: b"", replace: None }, &mut written);
+    let connection = ClientConnection::KeepAlive;
+    let edits = ResponseEdits { connection, length, drop: &[], add: b"", upgrade: Upgrade::Pass };
+    head.write(&edits, &mut written);
     written
 }

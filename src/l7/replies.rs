@@ -11,32 +11,21 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::config::ErrorPage;
-
+use super::framing::ClientConnection;
 use super::router::FixedResponse;
+use crate::config::ErrorPage;
 
 /// What a response has besides its content.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
     /// What becomes of the connection.
-    pub connection: Connection,
+    pub connection: ClientConnection,
     /// Whether the body goes with it.
     pub body: Body,
     /// `Server`, where the listener has one.
     pub server: Option<&'a str>,
     /// `Date`: [`date`] of this second.
     pub date: &'a [u8; DATE_BYTES],
-}
-
-/// What becomes of the client's connection after a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Connection {
-    /// It stays, as HTTP/1.1 has it: nothing is said.
-    KeepAlive,
-    /// It stays, and a client that speaks HTTP/1.0 must be told: `Connection: keep-alive`.
-    KeepAliveForHttp10,
-    /// It ends: `Connection: close`.
-    Close,
 }
 
 /// Whether a response has its body.
@@ -56,7 +45,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub fn error(status: u16, pages: &[ErrorPage], setting: &Setting<'_>, out: &mut Vec<u8>) {
     let mut setting = *setting;
     if status == 408 {
-        setting.connection = Connection::Close;
+        setting.connection = ClientConnection::Close;
     }
     let extra: &[u8] = if status == 405 { ALLOW } else { b"" };
     if let Some(page) = pages.iter().find(|page| page.status == status) {
@@ -201,11 +190,8 @@ fn write_rest(status: u16, content_type: &str, body: &[&[u8]], setting: &Setting
         out.extend_from_slice(itoa::Buffer::new().format(body_bytes).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(match setting.connection {
-        Connection::KeepAlive => b"\r\n".as_slice(),
-        Connection::KeepAliveForHttp10 => b"Connection: keep-alive\r\n\r\n",
-        Connection::Close => b"Connection: close\r\n\r\n",
-    });
+    out.extend_from_slice(setting.connection.line());
+    out.extend_from_slice(b"\r\n");
     if setting.body == Body::Sent {
         body.iter().for_each(|part| out.extend_from_slice(part));
     }
@@ -253,7 +239,7 @@ mod tests {
     const STATUSES: [u16; 16] = [400, 403, 405, 408, 413, 414, 431, 460, 463, 464, 500, 501, 502, 503, 504, 505];
     const DATE: &[u8; DATE_BYTES] = b"Sun, 06 Nov 1994 08:49:37 GMT";
     const KEPT: Setting<'static> =
-        Setting { connection: Connection::KeepAlive, body: Body::Sent, server: None, date: DATE };
+        Setting { connection: ClientConnection::KeepAlive, body: Body::Sent, server: None, date: DATE };
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = b"before|".to_vec();
@@ -331,7 +317,7 @@ mod tests {
             let response = error_text(405, pages, &KEPT);
             assert!(response.contains("\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n"), "{response}");
         }
-        for connection in [Connection::KeepAlive, Connection::KeepAliveForHttp10, Connection::Close] {
+        for connection in [ClientConnection::KeepAlive, ClientConnection::KeepAliveForHttp10, ClientConnection::Close] {
             let response = error_text(408, &[], &Setting { connection, ..KEPT });
             assert_eq!(response.matches("Connection: ").count(), 1, "{response}");
             assert!(response.contains("\r\nConnection: close\r\n"), "{response}");
@@ -341,9 +327,9 @@ mod tests {
     #[test]
     fn r_p6_the_connection_is_named_as_told() {
         let of = |connection| error_text(503, &[], &Setting { connection, ..KEPT });
-        assert!(!of(Connection::KeepAlive).contains("Connection:"));
-        assert!(of(Connection::KeepAliveForHttp10).contains("\r\nConnection: keep-alive\r\n"));
-        assert!(of(Connection::Close).contains("\r\nConnection: close\r\n"));
+        assert!(!of(ClientConnection::KeepAlive).contains("Connection:"));
+        assert!(of(ClientConnection::KeepAliveForHttp10).contains("\r\nConnection: keep-alive\r\n"));
+        assert!(of(ClientConnection::Close).contains("\r\nConnection: close\r\n"));
     }
 
     #[test]

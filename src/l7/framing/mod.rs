@@ -26,6 +26,7 @@ mod response;
 mod target;
 #[cfg(test)]
 mod tests;
+mod text;
 mod write;
 
 pub use body::{BadBody, Body, BodyLength, Form, Forward, Relayed, Truncated};

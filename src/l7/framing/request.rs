@@ -15,12 +15,11 @@ use super::body::BodyLength;
 use super::fields::{self, Field, Kind, Options, Parsed};
 use super::hygiene::{Class, Finding, Findings, Reason, Refused};
 use super::length::{BadLength, Lengths};
-use super::limits::{
-    FIELD_BYTES_MAX, FIELDS_KEPT, FIELDS_MAX, HEAD_BYTES_KEPT, REQUEST_FIELDS_BYTES_MAX, REQUEST_LINE_BYTES_MAX,
-};
-use super::lines::{Bounds, Lines, Scanned, TooLong};
+use super::limits::{FIELD_BYTES_MAX, FIELDS_MAX, REQUEST_FIELDS_BYTES_MAX, REQUEST_LINE_BYTES_MAX};
+use super::lines::{Bounds, Scanned, TooLong};
 use super::mend;
 use super::target::{self, Form, Parts};
+use super::text::Text;
 use super::write::{self, Fate, Names, Upgrade};
 
 /// HTTP version, as far as it matters.
@@ -45,10 +44,7 @@ pub struct Read {
 /// A request's head, used again from request to request.
 #[derive(Debug, Clone, Default)]
 pub struct RequestHead {
-    /// All bytes so far; after `complete` the head as it was read, mended where it had to be.
-    bytes: Vec<u8>,
-    lines: Lines,
-    fields: Vec<Field>,
+    text: Text,
     method_length: usize,
     /// Ranges count from the target's first byte, which follows the method and a space.
     target_length: usize,
@@ -84,10 +80,6 @@ pub struct RequestEdits<'a> {
 const BOUNDS: Bounds =
     Bounds { first_line: REQUEST_LINE_BYTES_MAX, one_field: FIELD_BYTES_MAX, all_fields: REQUEST_FIELDS_BYTES_MAX };
 
-/// No line of a head that is this short is past a limit.
-const AT_ONCE_BYTES_MAX: usize = 8 << 10;
-const _: () = assert!(AT_ONCE_BYTES_MAX <= REQUEST_LINE_BYTES_MAX && AT_ONCE_BYTES_MAX <= FIELD_BYTES_MAX);
-
 impl RequestHead {
     /// An empty one; it allocates with the first byte.
     #[must_use]
@@ -97,16 +89,9 @@ impl RequestHead {
 
     /// Ready for the next request. Keeps a small capacity, gives a large one back.
     pub fn clear(&mut self) {
-        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
-        bytes.clear();
-        fields.clear();
-        if bytes.capacity() > HEAD_BYTES_KEPT {
-            bytes.shrink_to(HEAD_BYTES_KEPT);
-        }
-        if fields.capacity() > FIELDS_KEPT {
-            fields.shrink_to(FIELDS_KEPT);
-        }
-        *self = RequestHead { bytes, fields, ..Self::default() };
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        *self = RequestHead { text, ..Self::default() };
     }
 
     /// Takes the next piece of input. Empty lines ahead of the request line are skipped (RFC 9112, 2.2).
@@ -121,24 +106,24 @@ impl RequestHead {
         let mut taken = 0;
         loop {
             let piece = &input[taken..];
-            match self.lines.scan(&self.bytes, piece, &BOUNDS) {
+            match self.text.lines.scan(&self.text.bytes, piece, &BOUNDS) {
                 Ok(Scanned::Skip(length)) => {
-                    self.bytes.clear();
+                    self.text.bytes.clear();
                     taken += length;
                 }
                 Ok(Scanned::Open) => {
-                    self.bytes.extend_from_slice(piece);
+                    self.text.bytes.extend_from_slice(piece);
                     return Ok(Read { taken: input.len(), complete: false });
                 }
                 Ok(Scanned::End(length)) => {
-                    self.bytes.extend_from_slice(&piece[..length]);
+                    self.text.bytes.extend_from_slice(&piece[..length]);
                     self.parse()?;
                     return Ok(Read { taken: taken + length, complete: true });
                 }
                 Err(too_long) => {
                     // What is kept is for the log.
-                    let room = REQUEST_LINE_BYTES_MAX.saturating_sub(self.bytes.len());
-                    self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+                    let room = REQUEST_LINE_BYTES_MAX.saturating_sub(self.text.bytes.len());
+                    self.text.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
                     return Err(refuse_length(too_long));
                 }
             }
@@ -148,36 +133,34 @@ impl RequestHead {
     /// The common case, without a look at each line: a head that is whole in the first piece, is past no limit, and
     /// has nothing to mend. Anything else goes the long way; tests compare the two.
     fn read_at_once(&mut self, input: &[u8]) -> Option<usize> {
-        let is_first = self.bytes.is_empty() && !matches!(input.first(), None | Some(b'\r' | b'\n'));
-        let length =
-            if is_first { self.parse_strictly(&input[..input.len().min(AT_ONCE_BYTES_MAX)])? } else { return None };
-        self.bytes.extend_from_slice(&input[..length]);
+        let length = self.parse_strictly(self.text.at_once(input)?)?;
+        self.text.bytes.extend_from_slice(&input[..length]);
         Some(length)
     }
 
     /// Bytes that it keeps allocated.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+        self.text.bytes.capacity() + self.text.fields.capacity() * size_of::<Field>()
     }
 
     fn parse(&mut self) -> Result<(), Refused> {
-        let bytes = std::mem::take(&mut self.bytes);
+        let bytes = std::mem::take(&mut self.text.bytes);
         let length = self.parse_strictly(&bytes);
-        self.bytes = bytes;
-        if length == Some(self.bytes.len()) { self.understand() } else { self.mend() }
+        self.text.bytes = bytes;
+        if length == Some(self.text.bytes.len()) { self.understand() } else { self.mend() }
     }
 
     #[cold]
     fn mend(&mut self) -> Result<(), Refused> {
-        let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
-        mend::request(&self.bytes, &self.lines, &mut self.findings, &mut mended)?;
+        let mut mended = Vec::with_capacity(self.text.bytes.len() + FIELDS_MAX);
+        mend::request(&self.text.bytes, &self.text.lines, &mut self.findings, &mut mended)?;
         // What it still does not take is too long: folded, or encoded.
         let length = self.parse_strictly(&mended).ok_or(FIELD_TOO_LONG)?;
         if length != mended.len() {
             return Err(Refused::bad("head cannot be read", Reason::BadHeader));
         }
-        self.bytes = mended;
+        self.text.bytes = mended;
         self.understand()
     }
 
@@ -197,7 +180,7 @@ impl RequestHead {
         if bytes.get(line_length..line_length + 2) != Some(b"\r\n") || !bytes[..length].ends_with(b"\r\n") {
             return None;
         }
-        fields::note(bytes, request.headers, &mut self.fields)?;
+        fields::note(bytes, request.headers, &mut self.text.fields)?;
         Some(length)
     }
 
@@ -206,11 +189,12 @@ impl RequestHead {
         if self.target_length > REQUEST_LINE_BYTES_MAX {
             return Err(refuse_length(TooLong::FirstLine));
         }
-        let method = &self.bytes[..self.method_length];
+        let method = &self.text.bytes[..self.method_length];
         let target_at = self.method_length + 1;
-        self.parts = target::parse(method, &self.bytes[target_at..target_at + self.target_length], &mut self.findings)?;
+        self.parts =
+            target::parse(method, &self.text.bytes[target_at..target_at + self.target_length], &mut self.findings)?;
         let mut host = None;
-        for field in &self.fields {
+        for field in &self.text.fields {
             match field.kind {
                 Kind::Plain | Kind::HopByHop | Kind::Upgrade => {}
                 Kind::Host => {
@@ -219,11 +203,11 @@ impl RequestHead {
                     }
                 }
                 Kind::ContentLength | Kind::TransferEncoding => {
-                    self.lengths.add(field, &self.bytes).map_err(refuse_lengths)?;
+                    self.lengths.add(field, &self.text.bytes).map_err(refuse_lengths)?;
                 }
-                Kind::Connection => self.options.add(field.value(&self.bytes)),
+                Kind::Connection => self.options.add(field.value(&self.text.bytes)),
                 Kind::Expect => {
-                    self.expects_continue |= field.value(&self.bytes).eq_ignore_ascii_case(b"100-continue");
+                    self.expects_continue |= field.value(&self.text.bytes).eq_ignore_ascii_case(b"100-continue");
                 }
                 Kind::Lookalike => self.findings.add(Class::Ambiguous, Reason::SuspiciousHeader),
             }
@@ -240,7 +224,7 @@ impl RequestHead {
             None => 0..0,
             Some(field) => {
                 let by_host = field.value_at as usize..field.value_at as usize + usize::from(field.value_length);
-                let split = target::split_authority(&self.bytes[by_host.clone()]);
+                let split = target::split_authority(&self.text.bytes[by_host.clone()]);
                 self.host_length = split.ok_or(Refused::bad("malformed Host", Reason::BadHeader))?.host_length;
                 by_host
             }
@@ -249,7 +233,7 @@ impl RequestHead {
         let Some(by_target) = &self.parts.authority else { return Ok(()) };
         self.authority = target_at + by_target.start..target_at + by_target.end;
         self.host_length = target::split_authority(self.authority()).map_or(0, |split| split.host_length);
-        if host.is_some() && !self.bytes[by_host].eq_ignore_ascii_case(self.authority()) {
+        if host.is_some() && !self.text.bytes[by_host].eq_ignore_ascii_case(self.authority()) {
             self.findings.add(Class::Ambiguous, Reason::AmbiguousUri);
         }
         Ok(())
@@ -292,19 +276,19 @@ impl RequestHead {
     /// Some byte of a request came; empty lines ahead of it are none.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        !matches!(self.bytes.as_slice(), [] | [b'\r'])
+        !matches!(self.text.bytes.as_slice(), [] | [b'\r'])
     }
 
     /// Nothing is kept of what came, if anything did: empty lines.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.bytes.is_empty()
+        self.text.bytes.is_empty()
     }
 
     /// As far as it came, also of a refused head: for the log. Not escaped.
     #[must_use]
     pub fn request_line(&self) -> &[u8] {
-        let bytes = &self.bytes[..self.bytes.len().min(REQUEST_LINE_BYTES_MAX)];
+        let bytes = &self.text.bytes[..self.text.bytes.len().min(REQUEST_LINE_BYTES_MAX)];
         let line = memchr::memchr(b'\n', bytes).map_or(bytes, |end| &bytes[..end]);
         line.strip_suffix(b"\r").unwrap_or(line)
     }
@@ -312,7 +296,7 @@ impl RequestHead {
     /// The method; case matters (RFC 9110, 9.1).
     #[must_use]
     pub fn method(&self) -> &[u8] {
-        self.bytes.get(..self.method_length).unwrap_or_default()
+        self.text.bytes.get(..self.method_length).unwrap_or_default()
     }
 
     /// The response to it has no body.
@@ -337,7 +321,7 @@ impl RequestHead {
     #[must_use]
     pub fn target(&self) -> &[u8] {
         let at = self.method_length + 1;
-        self.bytes.get(at..at + self.target_length).unwrap_or_default()
+        self.text.bytes.get(at..at + self.target_length).unwrap_or_default()
     }
 
     /// Path of origin-form or absolute-form; `*`; empty for CONNECT.
@@ -361,7 +345,7 @@ impl RequestHead {
     /// `host[:port]` of absolute-form, else of `Host`; empty when HTTP/1.0 sent none.
     #[must_use]
     pub fn authority(&self) -> &[u8] {
-        &self.bytes[self.authority.clone()]
+        &self.text.bytes[self.authority.clone()]
     }
 
     /// The authority without its port; brackets are kept.
@@ -378,13 +362,12 @@ impl RequestHead {
 
     /// Name and value of each field, as received.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name(&self.bytes), field.value(&self.bytes)))
+        self.text.fields()
     }
 
     /// The values of the fields of this name, any case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        let named = move |field: &&Field| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(named).map(|field| field.value(&self.bytes))
+        self.text.values(name)
     }
 
     /// How its body is framed: never `UntilClose`.
@@ -409,12 +392,7 @@ impl RequestHead {
     /// behind which nothing could be checked.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
-        if !self.options.upgrade || self.version == Version::Http10 {
-            return None;
-        }
-        let mut fields = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
-        let field = fields.next()?;
-        if fields.next().is_some() { None } else { fields::protocol(field.value(&self.bytes)) }
+        self.text.upgrade(self.options, self.version)
     }
 
     /// The client waits for 100 before it sends the body. Other expectations pass to the target, whose affair they are
@@ -438,16 +416,16 @@ impl RequestHead {
         let has_expect = self.version == Version::Http11 && edits.version == Version::Http11;
         let mut has_host = false;
         let fate = |field: &Field| match field.kind {
-            Kind::Plain => self.fate_of_plain(field, &names),
+            Kind::Plain => self.text.fate_of_plain(field, self.options, &names),
             Kind::Host => {
                 has_host = true;
                 host.map_or(Fate::Keep, Fate::Replace)
             }
             Kind::ContentLength if self.lengths.is_plain && !self.lengths.is_chunked => Fate::Keep,
-            Kind::Expect if has_expect => self.fate_of_plain(field, &names),
+            Kind::Expect if has_expect => self.text.fate_of_plain(field, self.options, &names),
             _ => Fate::Drop,
         };
-        write::fields(&self.bytes, &self.fields, fate, out);
+        write::fields(&self.text.bytes, &self.text.fields, fate, out);
         if !has_host && (host.is_some() || edits.version == Version::Http11) {
             // RFC 9112, 3.2: 1.1 has one, though it be empty.
             write::line(b"Host", host.unwrap_or_default(), out);
@@ -460,8 +438,7 @@ impl RequestHead {
             _ => {}
         }
         if let (Upgrade::Pass, Version::Http11, Some(protocol)) = (edits.upgrade, edits.version, self.upgrade()) {
-            out.extend_from_slice(b"Connection: upgrade\r\n");
-            write::line(b"Upgrade", protocol, out);
+            write::upgrade(protocol, out);
         }
         out.extend_from_slice(edits.add);
         out.extend_from_slice(b"\r\n");
@@ -485,11 +462,6 @@ impl RequestHead {
             Version::Http10 => b" HTTP/1.0\r\n",
             Version::Http11 => b" HTTP/1.1\r\n",
         });
-    }
-
-    fn fate_of_plain(&self, field: &Field, names: &Names<'_>) -> Fate<'static> {
-        let is_named = self.options.names_fields && write::is_named_by_connection(field, &self.bytes, &self.fields);
-        if is_named || names.contain(field.name(&self.bytes)) { Fate::Drop } else { Fate::Keep }
     }
 }
 

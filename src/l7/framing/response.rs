@@ -15,11 +15,12 @@ use std::mem::MaybeUninit;
 use super::body::BodyLength;
 use super::fields::{self, Field, Kind, Options, Parsed};
 use super::length::Lengths;
-use super::limits::{FIELD_BYTES_MAX, FIELDS_KEPT, FIELDS_MAX, HEAD_BYTES_KEPT, RESPONSE_HEAD_BYTES_MAX};
-use super::lines::{Bounds, Lines, Scanned, TooLong};
+use super::limits::{FIELD_BYTES_MAX, FIELDS_MAX, RESPONSE_HEAD_BYTES_MAX};
+use super::lines::{Bounds, Scanned, TooLong};
 use super::mend;
 use super::request::{Read, Version};
-use super::write::{self, Fate, Names};
+use super::text::Text;
+use super::write::{self, Fate, Names, Upgrade};
 
 /// A response that cannot be passed on: the client gets 502, or a reset if some of it was passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +32,7 @@ pub struct BadResponse {
 /// A response's head, used again from response to response.
 #[derive(Debug, Clone, Default)]
 pub struct ResponseHead {
-    /// All bytes so far; after `complete` the head as it was read, mended where it had to be.
-    bytes: Vec<u8>,
-    lines: Lines,
-    fields: Vec<Field>,
+    text: Text,
     status: u16,
     version: Version,
     reason_length: usize,
@@ -53,11 +51,11 @@ pub struct ResponseEdits<'a> {
     pub drop: &'a [&'a str],
     /// Finished lines, each `Name: value` and CRLF.
     pub add: &'a [u8],
-    /// The first field of this name, in lower case, gets this value.
-    pub replace: Option<(&'a str, &'a [u8])>,
+    /// Whether `Upgrade` passes; then nothing else is said of the connection.
+    pub upgrade: Upgrade,
 }
 
-/// What the response says about the client's connection.
+/// What a response says about the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientConnection {
     /// It is kept, as 1.1 has it: nothing is said.
@@ -66,8 +64,18 @@ pub enum ClientConnection {
     KeepAliveForHttp10,
     /// `Connection: close`.
     Close,
-    /// `Connection: upgrade`, and `Upgrade` as the target sent it.
-    Upgrade,
+}
+
+impl ClientConnection {
+    /// The field line that says so, if one does.
+    #[must_use]
+    pub fn line(self) -> &'static [u8] {
+        match self {
+            ClientConnection::KeepAlive => b"",
+            ClientConnection::KeepAliveForHttp10 => b"Connection: keep-alive\r\n",
+            ClientConnection::Close => b"Connection: close\r\n",
+        }
+    }
 }
 
 /// How the body is framed for the client.
@@ -84,10 +92,6 @@ pub enum Length {
 const BOUNDS: Bounds =
     Bounds { first_line: RESPONSE_HEAD_BYTES_MAX, one_field: FIELD_BYTES_MAX, all_fields: RESPONSE_HEAD_BYTES_MAX };
 
-/// No line of a head that is this short is past a limit.
-const AT_ONCE_BYTES_MAX: usize = 8 << 10;
-const _: () = assert!(AT_ONCE_BYTES_MAX <= FIELD_BYTES_MAX && AT_ONCE_BYTES_MAX <= RESPONSE_HEAD_BYTES_MAX);
-
 impl ResponseHead {
     /// An empty one; it allocates with the first byte.
     #[must_use]
@@ -97,16 +101,9 @@ impl ResponseHead {
 
     /// Ready for the next response. Keeps a small capacity, gives a large one back.
     pub fn clear(&mut self) {
-        let (mut bytes, mut fields) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.fields));
-        bytes.clear();
-        fields.clear();
-        if bytes.capacity() > HEAD_BYTES_KEPT {
-            bytes.shrink_to(HEAD_BYTES_KEPT);
-        }
-        if fields.capacity() > FIELDS_KEPT {
-            fields.shrink_to(FIELDS_KEPT);
-        }
-        *self = ResponseHead { bytes, fields, ..Self::default() };
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        *self = ResponseHead { text, ..Self::default() };
     }
 
     /// Takes the next piece of input.
@@ -118,15 +115,15 @@ impl ResponseHead {
             self.understand()?;
             return Ok(Read { taken: length, complete: true });
         }
-        match self.lines.scan(&self.bytes, input, &BOUNDS).map_err(too_long)? {
+        match self.text.lines.scan(&self.text.bytes, input, &BOUNDS).map_err(too_long)? {
             Scanned::Skip(_) => Err(BadResponse { why: "an empty line in place of a status line" }),
             Scanned::Open => {
-                self.bytes.extend_from_slice(input);
+                self.text.bytes.extend_from_slice(input);
                 self.check_length()?;
                 Ok(Read { taken: input.len(), complete: false })
             }
             Scanned::End(length) => {
-                self.bytes.extend_from_slice(&input[..length]);
+                self.text.bytes.extend_from_slice(&input[..length]);
                 self.check_length()?;
                 self.parse()?;
                 Ok(Read { taken: length, complete: true })
@@ -136,22 +133,20 @@ impl ResponseHead {
 
     /// The common case, without a look at each line: as for requests.
     fn read_at_once(&mut self, input: &[u8]) -> Option<usize> {
-        let is_first = self.bytes.is_empty() && !matches!(input.first(), None | Some(b'\r' | b'\n'));
-        let length =
-            if is_first { self.parse_strictly(&input[..input.len().min(AT_ONCE_BYTES_MAX)])? } else { return None };
-        self.bytes.extend_from_slice(&input[..length]);
+        let length = self.parse_strictly(self.text.at_once(input)?)?;
+        self.text.bytes.extend_from_slice(&input[..length]);
         Some(length)
     }
 
     fn check_length(&self) -> Result<(), BadResponse> {
-        if self.bytes.len() > RESPONSE_HEAD_BYTES_MAX { Err(too_long(TooLong::Fields)) } else { Ok(()) }
+        if self.text.bytes.len() > RESPONSE_HEAD_BYTES_MAX { Err(too_long(TooLong::Fields)) } else { Ok(()) }
     }
 
     fn parse(&mut self) -> Result<(), BadResponse> {
-        let bytes = std::mem::take(&mut self.bytes);
+        let bytes = std::mem::take(&mut self.text.bytes);
         let length = self.parse_strictly(&bytes);
-        self.bytes = bytes;
-        if length != Some(self.bytes.len()) {
+        self.text.bytes = bytes;
+        if length != Some(self.text.bytes.len()) {
             self.mend()?;
         }
         self.understand()
@@ -159,11 +154,11 @@ impl ResponseHead {
 
     #[cold]
     fn mend(&mut self) -> Result<(), BadResponse> {
-        let mut mended = Vec::with_capacity(self.bytes.len() + FIELDS_MAX);
-        mend::response(&self.bytes, &mut mended).map_err(|why| BadResponse { why })?;
+        let mut mended = Vec::with_capacity(self.text.bytes.len() + FIELDS_MAX);
+        mend::response(&self.text.bytes, &mut mended).map_err(|why| BadResponse { why })?;
         let length = self.parse_strictly(&mended);
         let is_read = length == Some(mended.len());
-        self.bytes = mended;
+        self.text.bytes = mended;
         if is_read { Ok(()) } else { Err(BadResponse { why: "head cannot be read" }) }
     }
 
@@ -177,7 +172,7 @@ impl ResponseHead {
         self.status = response.code?;
         self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.reason_length = response.reason.map_or(0, str::len);
-        fields::note(bytes, response.headers, &mut self.fields)?;
+        fields::note(bytes, response.headers, &mut self.text.fields)?;
         Some(length)
     }
 
@@ -185,12 +180,12 @@ impl ResponseHead {
         if self.status < 100 {
             return Err(BadResponse { why: "status below 100" });
         }
-        for field in &self.fields {
+        for field in &self.text.fields {
             match field.kind {
                 Kind::ContentLength | Kind::TransferEncoding => {
-                    self.lengths.add(field, &self.bytes).map_err(|bad| BadResponse { why: bad.as_str() })?;
+                    self.lengths.add(field, &self.text.bytes).map_err(|bad| BadResponse { why: bad.as_str() })?;
                 }
-                Kind::Connection => self.options.add(field.value(&self.bytes)),
+                Kind::Connection => self.options.add(field.value(&self.text.bytes)),
                 _ => {}
             }
         }
@@ -207,7 +202,7 @@ impl ResponseHead {
     /// Some byte of a response came.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        !self.bytes.is_empty()
+        !self.text.bytes.is_empty()
     }
 
     /// The status, 100 to 999.
@@ -224,13 +219,12 @@ impl ResponseHead {
 
     /// Name and value of each field, as received.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|field| (field.name(&self.bytes), field.value(&self.bytes)))
+        self.text.fields()
     }
 
     /// The values of the fields of this name, any case.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + Clone {
-        let named = move |field: &&Field| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(named).map(|field| field.value(&self.bytes))
+        self.text.values(name)
     }
 
     /// How its body is framed (RFC 9112, 6.3); `head_request`: it answers HEAD.
@@ -261,12 +255,7 @@ impl ResponseHead {
     /// behind which nothing could be checked.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
-        if !self.options.upgrade || self.version == Version::Http10 {
-            return None;
-        }
-        let mut fields = self.fields.iter().filter(|field| field.kind == Kind::Upgrade);
-        let field = fields.next()?;
-        if fields.next().is_some() { None } else { fields::protocol(field.value(&self.bytes)) }
+        self.text.upgrade(self.options, self.version)
     }
 
     /// Appends the head as the client gets it. Only after `complete`.
@@ -278,29 +267,17 @@ impl ResponseHead {
         out.extend_from_slice(self.reason());
         out.extend_from_slice(b"\r\n");
         let names = Names::new(edits.drop);
-        let mut replace = edits.replace;
         let keeps_length = self.lengths.is_plain && !self.is_without_length();
         let fate = |field: &Field| match field.kind {
-            Kind::Plain | Kind::Host | Kind::Expect => {
-                if self.is_left_out(field, &names) {
-                    return Fate::Drop;
-                }
-                let is_named = |name: &str| field.name(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
-                replace.take_if(|(name, _)| is_named(name)).map_or(Fate::Keep, |(_, value)| Fate::Replace(value))
-            }
+            Kind::Plain | Kind::Host | Kind::Expect => self.text.fate_of_plain(field, self.options, &names),
             Kind::ContentLength if keeps_length => Fate::Keep,
             _ => Fate::Drop,
         };
-        write::fields(&self.bytes, &self.fields, fate, out);
+        write::fields(&self.text.bytes, &self.text.fields, fate, out);
         self.write_length(edits.length, out);
-        match (edits.connection, self.upgrade()) {
-            (ClientConnection::KeepAliveForHttp10, _) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-            (ClientConnection::Close, _) => out.extend_from_slice(b"Connection: close\r\n"),
-            (ClientConnection::Upgrade, Some(protocol)) => {
-                out.extend_from_slice(b"Connection: upgrade\r\n");
-                write::line(b"Upgrade", protocol, out);
-            }
-            (ClientConnection::KeepAlive | ClientConnection::Upgrade, _) => {}
+        match self.upgrade().filter(|_| edits.upgrade == Upgrade::Pass) {
+            Some(protocol) => write::upgrade(protocol, out),
+            None => out.extend_from_slice(edits.connection.line()),
         }
         out.extend_from_slice(edits.add);
         out.extend_from_slice(b"\r\n");
@@ -320,15 +297,10 @@ impl ResponseHead {
         }
     }
 
-    fn is_left_out(&self, field: &Field, names: &Names<'_>) -> bool {
-        let is_named = self.options.names_fields && write::is_named_by_connection(field, &self.bytes, &self.fields);
-        is_named || names.contain(field.name(&self.bytes))
-    }
-
     /// The reason phrase: it follows `HTTP/1.x 200 `.
     fn reason(&self) -> &[u8] {
         const AT: usize = "HTTP/1.1 200 ".len();
-        self.bytes.get(AT..AT + self.reason_length).unwrap_or_default()
+        self.text.bytes.get(AT..AT + self.reason_length).unwrap_or_default()
     }
 }
 

@@ -60,6 +60,12 @@ pub(super) fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// `Connection: upgrade` and `Upgrade`.
+pub(super) fn upgrade(protocol: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"Connection: upgrade\r\n");
+    line(b"Upgrade", protocol, out);
+}
+
 /// `Content-Length: n` and CRLF.
 pub(super) fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"Content-Length: ");

@@ -21,11 +21,10 @@ use super::heads;
 use super::relay::{End, Fit, Relay};
 use crate::config::{HttpGroup, HttpVersion};
 use crate::l4::{self, Side};
-use crate::l7::framing::{Body, BodyLength, ClientConnection, Form, RequestHead, ResponseHead, Verdict};
+use crate::l7::framing::{Body, BodyLength, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
-use crate::l7::replies;
-use crate::l7::replies::Setting;
+use crate::l7::replies::{self, Setting};
 use crate::l7::router::{Decision, FixedResponse, Forward, Rewriter, Subject};
 use crate::l7::sessions::{self, Session};
 use crate::l7::why::Why;
@@ -331,13 +330,8 @@ impl<W: World> Connection<'_, W> {
 
     fn write_reply(&self, exchange: &mut Exchange, terms: &Terms, reply: Reply<'_>, after: After) {
         let Exchange { request, to_client, record, redirect_url, .. } = &mut *exchange;
-        let connection = match heads::client_connection(request, after == After::Next) {
-            ClientConnection::KeepAlive | ClientConnection::Upgrade => replies::Connection::KeepAlive,
-            ClientConnection::KeepAliveForHttp10 => replies::Connection::KeepAliveForHttp10,
-            ClientConnection::Close => replies::Connection::Close,
-        };
         let setting = Setting {
-            connection,
+            connection: heads::client_connection(request, after == After::Next),
             body: if request.is_head() { replies::Body::Withheld } else { replies::Body::Sent },
             server: terms.http.server_header.as_deref(),
             date: &self.world.date(),

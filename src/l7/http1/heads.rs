@@ -128,7 +128,7 @@ pub(super) fn write_response<W: World>(
         length: delivery.length,
         drop: dropped.names(),
         add: lines,
-        replace: None,
+        upgrade: Upgrade::Drop,
     };
     response.write(&edits, out);
     record.sent_bytes += (out.len() - before) as u64;
@@ -249,7 +249,7 @@ pub(super) fn write_interim(exchange: &mut Exchange) {
         length: Length::AsReceived,
         drop: &[],
         add: &[],
-        replace: None,
+        upgrade: Upgrade::Drop,
     };
     let out = exchange.to_client.bytes();
     let before = out.len();
@@ -260,11 +260,11 @@ pub(super) fn write_interim(exchange: &mut Exchange) {
 /// Passes a 101 on: both sides leave HTTP (RFC 9110 7.8).
 pub(super) fn write_switch<W: World>(exchange: &mut Exchange, world: &W) {
     let edits = ResponseEdits {
-        connection: ClientConnection::Upgrade,
+        connection: ClientConnection::Close,
         length: Length::AsReceived,
         drop: &[],
         add: &[],
-        replace: None,
+        upgrade: Upgrade::Pass,
     };
     let Exchange { response, to_client, record, .. } = exchange;
     let out = to_client.bytes();

@@ -81,13 +81,13 @@ enum Waiting {
 
 /// A request on its way. See the module's header.
 pub(super) struct Relay<'r, W: World> {
-    pub(super) world: &'r W,
-    pub(super) client: &'r W::Stream,
-    pub(super) lease: &'r W::Lease,
-    pub(super) terms: &'r Terms,
-    pub(super) exchange: &'r mut Exchange,
-    pub(super) input: &'r mut Option<Buf>,
-    pub(super) deadline: &'r mut Deadline<W>,
+    world: &'r W,
+    client: &'r W::Stream,
+    lease: &'r W::Lease,
+    terms: &'r Terms,
+    exchange: &'r mut Exchange,
+    input: &'r mut Option<Buf>,
+    deadline: &'r mut Deadline<W>,
     state: State,
 }
 

@@ -44,6 +44,8 @@ use gate::Candidate;
 use hosts::Hosts;
 use search::Search;
 
+use crate::config::Stickiness;
+
 /// The rules of a listener, compiled. Two are equal when their rules are.
 #[derive(Clone)]
 pub struct Router {
@@ -86,10 +88,16 @@ impl Router {
     }
 
     /// A router of the same rules for one shard alone. Regular expressions keep memory that they work in, and two shards with the
-    /// same one would take turns at it.
+    /// same one would take turns at it; what a request keeps of its rule is counted without other shards' counting.
     #[must_use]
     pub fn of_one_shard(&self) -> Router {
-        Router { compiled: Arc::new(Compiled::clone(&self.compiled)), ..self.clone() }
+        let mut router = Router { compiled: Arc::new(Compiled::clone(&self.compiled)), ..self.clone() };
+        for action in router.rules.iter_mut().map(|rule| &mut rule.action).chain([&mut router.default]) {
+            if let Action::Forward(Forward { group_stickiness: Some(stickiness), .. }) = action {
+                *stickiness = Arc::new(Stickiness::clone(stickiness));
+            }
+        }
+        router
     }
 
     /// The rules, by priority.
