@@ -86,7 +86,7 @@ pub const KEEP_ALIVE_IDLE_MAX: RangeInclusive<u16> = 0..=1024;
 /// Idle connections kept by default. Ours: with fewer, a burst of so many clients connects anew each time.
 pub const KEEP_ALIVE_IDLE_MAX_DEFAULT: u16 = 128;
 
-/// How long an idle connection to a target is kept. nginx's `keepalive_timeout` of an upstream has no bounds; these are ours.
+/// How long an idle connection to a target is kept. nginx's `keepalive_timeout` towards servers has no bounds; these are ours.
 pub const KEEP_ALIVE_IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// Idle timeout towards targets by default. Ours: just below the 5 s after which Apache httpd, Node.js and Uvicorn close an idle

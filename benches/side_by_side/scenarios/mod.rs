@@ -124,6 +124,9 @@ const ALL: &str = "all";
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
+const SMALL_KEPT: &[Case] =
+    &[kept("16 connections", 16, SMALL), kept("64 connections", 64, SMALL), kept("256 connections", 256, SMALL)];
+
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "keepalive",
@@ -134,11 +137,7 @@ pub const SCENARIOS: &[Scenario] = &[
         work: Work::Steady,
         base: Base::Floor,
         figures: STEADY,
-        cases: &[
-            kept("16 connections", 16, SMALL),
-            kept("64 connections", 64, SMALL),
-            kept("256 connections", 256, SMALL),
-        ],
+        cases: SMALL_KEPT,
         absent: &[],
     },
     Scenario {
@@ -213,11 +212,7 @@ pub const SCENARIOS: &[Scenario] = &[
         work: Work::Steady,
         base: Base::Floor,
         figures: STEADY,
-        cases: &[
-            kept("16 connections", 16, SMALL),
-            kept("64 connections", 64, SMALL),
-            kept("256 connections", 256, SMALL),
-        ],
+        cases: SMALL_KEPT,
         absent: &[],
     },
     Scenario {
