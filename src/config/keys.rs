@@ -149,6 +149,7 @@ pub const TARGET_GROUP: Section = Section {
         "algorithm",
         "stickiness",
         "health_check",
+        "managed",
         "fail_open",
         "connect_timeout",
         "response_timeout",

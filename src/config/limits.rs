@@ -192,6 +192,12 @@ pub const RETRIES_DEFAULT: u8 = 2;
 /// A target's weight. CLB.
 pub const WEIGHT: RangeInclusive<u8> = 0..=100;
 
+/// Targets that one request of the API may name. Ours: CLB takes 20, ALB 1,000 in a group.
+pub const CHANGE_TARGETS_MAX: usize = 1000;
+
+/// Targets that a group may have of the API's. Ours: ten times what ALB has.
+pub const GROUP_TARGETS_MAX: usize = 10_000;
+
 /// Weight by default. CLB.
 pub const WEIGHT_DEFAULT: u8 = 10;
 

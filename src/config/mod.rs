@@ -10,6 +10,7 @@
 //! Always: a snapshot comes out only where nothing was reported, so what it says holds without further checks.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod error;
 mod files;
 pub mod keys;
@@ -26,12 +27,13 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use changes::{Change, Changes, GroupChanges, NewTarget, Refused, RefusedCode, Registered, TargetUpdate, Which};
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
-    HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Protocol,
-    SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
+    HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
+    Protocol, SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 
 use error::{Report, Wrong};

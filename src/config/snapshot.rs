@@ -47,6 +47,8 @@ pub struct Balancer {
     pub zone: Option<Arc<str>>,
     /// Default of the listeners' `scheme`.
     pub scheme: Scheme,
+    /// Targets may have addresses that are not private (requirement G4).
+    pub allow_public_targets: bool,
 }
 
 /// Whom a listener serves (requirement L8).
@@ -237,6 +239,8 @@ impl Protocol {
 pub struct TargetGroup {
     /// Unique name.
     pub name: Arc<str>,
+    /// Whose its targets are.
+    pub managed: Managed,
     /// What is spoken to the targets.
     pub protocol: Protocol,
     /// How a target is picked.
@@ -253,6 +257,19 @@ pub struct TargetGroup {
     pub http: Option<HttpGroup>,
     /// The targets, in the order of the file.
     pub targets: Vec<Target>,
+}
+
+/// Whose the targets of a group are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Managed {
+    /// The config file's: the API may weigh them.
+    #[default]
+    #[serde(rename = "file")]
+    ByFile,
+    /// The API's: the file has none.
+    #[serde(rename = "api")]
+    ByApi,
 }
 
 /// What an http target group has besides.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::table::Table;
 use super::{At, Given};
 use crate::config::error::quoted;
-use crate::config::snapshot::{Algorithm, CheckMethod, HttpVersion, Protocol, SameSite, TargetKind};
+use crate::config::snapshot::{Algorithm, CheckMethod, HttpVersion, Managed, Protocol, SameSite, TargetKind};
 use crate::config::values::http as http_values;
 use crate::config::values::{self, CheckKind};
 use crate::config::{keys, limits};
@@ -21,6 +21,7 @@ pub(in crate::config) struct RawGroup {
     pub protocol: Option<At<Protocol>>,
     pub algorithm: Option<At<Algorithm>>,
     pub health_check: RawHealthCheck,
+    pub managed: Option<At<Managed>>,
     pub fail_open: Option<At<bool>>,
     pub connect_timeout: Option<At<Duration>>,
     pub retries: Option<At<u8>>,
@@ -122,6 +123,7 @@ pub(super) fn group(table: &Table<'_>) -> RawGroup {
         protocol: table.require("protocol", values::protocol, "add protocol = \"tcp\" or protocol = \"http\""),
         algorithm: table.read("algorithm", values::algorithm),
         health_check: health_check.map(|t| self::health_check(&t)).unwrap_or_default(),
+        managed: table.read("managed", values::managed),
         fail_open: table.read("fail_open", values::boolean),
         connect_timeout: table.read("connect_timeout", values::duration(&limits::CONNECT_TIMEOUT)),
         retries: table.read("retries", values::number(&limits::RETRIES)),

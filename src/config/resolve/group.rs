@@ -6,7 +6,8 @@ use super::{FirstSeen, Scope, value_or};
 use crate::config::error::Wrong;
 use crate::config::raw::{RawGroup, RawStickiness, RawTarget, StickinessKind};
 use crate::config::snapshot::{
-    Algorithm, HttpGroup, HttpVersion, KeepAlive, Protocol, SameSite, Stickiness, Target, TargetGroup, TargetKind,
+    Algorithm, HttpGroup, HttpVersion, KeepAlive, Managed, Protocol, SameSite, Stickiness, Target, TargetGroup,
+    TargetKind,
 };
 use crate::config::{limits, private};
 
@@ -21,6 +22,7 @@ impl Scope<'_> {
             targets,
             name: raw.name.as_ref()?.value.clone(),
             protocol: raw.protocol.as_ref()?.value,
+            managed: self.managed(raw),
             algorithm: value_or(raw.algorithm.as_ref(), Algorithm::default()),
             health_check,
             fail_open: value_or(raw.fail_open.as_ref(), limits::FAIL_OPEN_DEFAULT),
@@ -28,6 +30,15 @@ impl Scope<'_> {
             retries: value_or(raw.retries.as_ref(), limits::RETRIES_DEFAULT),
             http,
         })
+    }
+
+    fn managed(&self, group: &RawGroup) -> Managed {
+        let managed = value_or(group.managed.as_ref(), Managed::default());
+        if let (Managed::ByApi, Some(stray)) = (managed, group.targets.first()) {
+            let mend = "register it by the API and remove it here, or leave out managed";
+            self.report.at(stray.line, stray.place.as_str(), Wrong::new("the group's targets are the API's", mend));
+        }
+        managed
     }
 
     /// `None` for a tcp group.

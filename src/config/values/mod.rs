@@ -14,7 +14,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::error::{Wrong, did_you_mean, quoted};
-use super::snapshot::{AdminAddress, Algorithm, Cores, LogFormat, Protocol, Scheme, TargetKind};
+use super::snapshot::{AdminAddress, Algorithm, Cores, LogFormat, Managed, Protocol, Scheme, TargetKind};
 use super::{limits, private};
 
 pub(super) type Read<T> = Result<T, Wrong>;
@@ -236,6 +236,10 @@ fn core_list<'v, 'i: 'v>(values: impl Iterator<Item = &'v DeValue<'i>>) -> Read<
 
 pub(super) fn scheme(value: &DeValue<'_>) -> Read<Scheme> {
     choice(value, &[("internet-facing", Scheme::InternetFacing), ("internal", Scheme::Internal)])
+}
+
+pub(super) fn managed(value: &DeValue<'_>) -> Read<Managed> {
+    choice(value, &[("file", Managed::ByFile), ("api", Managed::ByApi)])
 }
 
 pub(super) fn port_policy(value: &DeValue<'_>) -> Read<PortPolicy> {

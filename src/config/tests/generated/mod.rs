@@ -68,8 +68,16 @@ fn millis(range: &std::ops::RangeInclusive<Duration>) -> impl Strategy<Value = D
 }
 
 fn balancer() -> impl Strategy<Value = Balancer> {
-    (text(), option::of(text()), option::of(text()), option::of(text()), scheme())
-        .prop_map(|(name, region, network, zone, scheme)| Balancer { name, region, network, zone, scheme })
+    (text(), option::of(text()), option::of(text()), option::of(text()), scheme(), any::<bool>()).prop_map(
+        |(name, region, network, zone, scheme, allow_public_targets)| Balancer {
+            name,
+            region,
+            network,
+            zone,
+            scheme,
+            allow_public_targets,
+        },
+    )
 }
 
 fn cores() -> impl Strategy<Value = Cores> {
@@ -129,6 +137,7 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
     (kind, rest, targets).prop_map(
         |((algorithm, http), (health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
             name: "".into(),
+            managed: Managed::default(),
             protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
             algorithm,
             health_check,

@@ -10,7 +10,7 @@ use crate::l7::router::{Action, Condition, PathMatch, QueryMatch, Replace, Rule,
 
 /// Its text.
 pub(super) fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme } = &snapshot.balancer;
+    let Balancer { name, region, network, zone, scheme, allow_public_targets } = &snapshot.balancer;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let cores = match &snapshot.cores {
         Cores::All => json!("all"),
@@ -24,6 +24,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
     let mut root = json!({
         "balancer": {
             "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
+            "allow_public_targets": allow_public_targets,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
