@@ -195,6 +195,9 @@ pub const WEIGHT: RangeInclusive<u8> = 0..=100;
 /// Targets that one request of the API may name. Ours: CLB takes 20, ALB 1,000 in a group.
 pub const CHANGE_TARGETS_MAX: usize = 1000;
 
+/// Lines of what a revision changed. Ours: more than anybody reads.
+pub const DIFFERENCES_SHOWN_MAX: usize = 100;
+
 /// Targets that a group may have of the API's. Ours: ten times what ALB has.
 pub const GROUP_TARGETS_MAX: usize = 10_000;
 

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+mod difference;
 mod error;
 mod files;
 pub mod keys;
@@ -28,6 +29,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use changes::{Change, Changes, GroupChanges, NewTarget, Refused, RefusedCode, Registered, TargetUpdate, Which};
+pub use difference::difference;
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
 pub use snapshot::{

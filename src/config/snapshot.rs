@@ -49,6 +49,8 @@ pub struct Balancer {
     pub scheme: Scheme,
     /// Targets may have addresses that are not private (requirement G4).
     pub allow_public_targets: bool,
+    /// Folder of what the API changed; without it the API changes nothing. Read at start only.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Whom a listener serves (requirement L8).

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use super::bind::BindError;
+use super::store::StoreError;
 use crate::access_log::ApplyError;
 use crate::config;
 use crate::ring::check::Finding;
@@ -32,6 +33,9 @@ pub enum StartError {
     /// The access log cannot be opened.
     #[error("{0}")]
     AccessLog(ApplyError),
+    /// What the API changed cannot be read.
+    #[error("{0}")]
+    Store(StoreError),
     /// The control thread's own machinery.
     #[error("control thread: {0}; look at the descriptor limit and the kernel's log")]
     Control(#[from] io::Error),

@@ -11,6 +11,7 @@
 
 mod admin;
 mod bind;
+mod change;
 mod error;
 mod host;
 mod notify;
@@ -18,6 +19,7 @@ mod reports;
 mod run;
 mod shards;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -25,3 +27,4 @@ pub use bind::BindError;
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
+pub use store::StoreError;

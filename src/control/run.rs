@@ -1,9 +1,9 @@
 //! The life of the process, as control leads it: start, reload on SIGHUP, drain on SIGTERM, end.
 //!
-//!     load --> check host --> admin socket --> shards --> apply --> signals --HUP--> reload --> apply
-//!                                                            `--TERM, INT--> drain --> end
+//!     load --> check host --> admin socket --> shards --> first revision --> signals --HUP--> reload
+//!                                                                              `--TERM, INT--> drain --> end
 //!
-//! A start and a reload share `apply`. Signals that come while a reload runs make one further reload, not many.
+//! How a revision comes into effect is change.rs. Signals that come while a reload runs make one further reload, not many.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,12 +13,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::interval;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use super::bind::{self, BindError};
+use super::change::{self, Ledger, NotApplied, NotReloaded};
 use super::error::StartError;
-use super::shards;
-use super::state::{Control, Given, Origin, Phase};
-use super::{admin, host, notify};
-use crate::access_log::{ApplyError, Writer};
+use super::state::{Control, Given, Phase};
+use super::{admin, bind, host, notify, shards};
+use crate::access_log::Writer;
 use crate::config::{self, Errors, Mode, Snapshot};
 use crate::ring::check;
 
@@ -61,6 +60,14 @@ impl Source {
             Source::Demo(text) => config::parse("demo", text, Mode::Demo),
         }
     }
+
+    /// What its config is for.
+    fn mode(&self) -> Mode {
+        match self {
+            Source::File(_) => Mode::Run,
+            Source::Demo(_) => Mode::Demo,
+        }
+    }
 }
 
 /// Runs a balancer until it is told to stop.
@@ -93,33 +100,37 @@ async fn serve(
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let empty = Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
+    let (ledger, revision) = Ledger::open(snapshot, options.source.mode()).map_err(StartError::Store)?;
+    let snapshot = ledger.snapshot();
+    let empty = Snapshot { revision, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
     let given = Given {
         started_at,
+        source: options.source.clone(),
         descriptors_max: check::descriptors_max()?,
         log_lines_dropped: options.log_lines_dropped.clone(),
         access_log: Arc::new(Writer::start(cores.len())?),
     };
     let shards = shards::start(cores, &empty, &given.access_log).await?;
-    let control = Control::new(shards, empty, given);
+    let control = Control::new(shards, empty, ledger, given);
     let _watching = shards::watch(&control.shards);
     let _admin = tokio::spawn(door.serve(Arc::clone(&control)));
 
-    match apply(&control, snapshot, Origin::Start).await {
-        Ok(()) => {}
+    match change::start(&control).await {
+        Ok(_) => {}
         Err(NotApplied::Bind(errors)) => return Err(StartError::Bind(errors)),
         Err(NotApplied::AccessLog(error)) => return Err(StartError::AccessLog(error)),
-        Err(NotApplied::Unconfirmed(ids)) => {
-            let ids = host::ranges(&ids);
+        Err(NotApplied::Store(error)) => return Err(StartError::Store(error)),
+        Err(NotApplied::Unconfirmed { shards, .. }) => {
+            let ids = host::ranges(&shards);
             return Err(StartError::Shard(format!("no answer from shards {ids}; weir doctor looks at what they need")));
         }
     }
     control.state().phase = Phase::Serving;
     announce(&control, options);
 
-    serve_until_stopped(&control, options, &mut signals).await;
+    serve_until_stopped(&control, &mut signals).await;
     drain(&control, options.drain, &mut signals).await;
     shards::end(&control.shards);
     control.given.access_log.stop(ACCESS_LOG_LIMIT);
@@ -144,7 +155,7 @@ fn announce(control: &Control, options: &Options) {
 }
 
 /// Returns when a signal says stop.
-async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals: &mut Signals) {
+async fn serve_until_stopped(control: &Control, signals: &mut Signals) {
     // Without a watchdog the interval is never polled.
     let watchdog = notify::watchdog_interval();
     let mut alive = interval(watchdog.unwrap_or(Duration::MAX / 4));
@@ -153,7 +164,7 @@ async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals:
             asked = signals.next() => match asked {
                 Asked::Reload => {
                     control.given.access_log.reopen();
-                    reload(control, &options.source).await;
+                    reload(control).await;
                 }
                 Asked::Stop => return,
             },
@@ -166,104 +177,22 @@ async fn serve_until_stopped(control: &Arc<Control>, options: &Options, signals:
     }
 }
 
-/// Why a snapshot is not in effect everywhere.
-#[derive(Debug)]
-pub(super) enum NotApplied {
-    /// Addresses cannot be bound: nothing changed.
-    Bind(Vec<BindError>),
-    /// The access log cannot be opened: nothing changed.
-    AccessLog(ApplyError),
-    /// These shards have not answered: they take it when they come round.
-    Unconfirmed(Vec<usize>),
-}
-
-/// Brings a snapshot into effect: every new address is bound before any shard hears of it.
-pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> Result<(), NotApplied> {
-    let old = Arc::clone(&control.state().snapshot);
-    let new = Arc::new(Snapshot { revision: old.revision + 1, ..new });
-    let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
-    let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
-    // A log is there before the shards know of it, and goes when they no longer do.
-    if new.access_log.is_some() {
-        control.given.access_log.apply(new.access_log.as_ref()).map_err(NotApplied::AccessLog)?;
-    }
-    let missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
-    if new.access_log.is_none()
-        && let Err(error) = control.given.access_log.apply(None)
-    {
-        tracing::error!("{error}");
-    }
-    let now = SystemTime::now();
-    let mut state = control.state();
-    state.took_effect(&new, origin, now);
-    if !missing.is_empty() {
-        return Err(NotApplied::Unconfirmed(missing));
-    }
-    state.reloads.last_success = Some(now);
-    Ok(())
-}
-
-async fn reload(control: &Arc<Control>, source: &Source) {
+/// Each reason why the config of now is not in effect on every shard is a line of the log.
+async fn reload(control: &Control) {
     notify::reloading();
-    let reloaded = try_reload(control, source).await;
-    let mut state = control.state();
-    if reloaded {
-        state.reloads.succeeded += 1;
-        tracing::info!(revision = state.snapshot.revision, "config reloaded");
-    } else {
-        state.reloads.failed += 1;
-    }
-    drop(state);
-    notify::ready();
-}
-
-/// Whether the config of now is in effect on every shard. Each reason why not is a line of the log.
-async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
-    let source = source.clone();
-    // A large file takes a while; requests and signals go on.
-    let new = match tokio::task::spawn_blocking(move || source.load()).await {
-        Ok(Ok(new)) => new,
-        Ok(Err(errors)) => {
-            errors.to_string().lines().for_each(|line| tracing::error!("{line}"));
-            tracing::error!("config not reloaded: nothing changed");
-            return false;
+    let reloaded = change::reload(control).await;
+    control.state().reloads.count(reloaded.is_ok());
+    match reloaded {
+        Ok(revision) => tracing::info!(revision, "config reloaded"),
+        Err(NotReloaded::NotApplied(error @ NotApplied::Unconfirmed { .. })) => {
+            tracing::error!("config reloaded: {error}");
         }
         Err(error) => {
-            tracing::error!("config not reloaded: {error}: nothing changed");
-            return false;
-        }
-    };
-    let new = keep_what_is_read_at_start(control, new);
-    match apply(control, new, Origin::Reload).await {
-        Ok(()) => true,
-        Err(NotApplied::Bind(errors)) => {
-            for error in &errors {
-                tracing::error!("{error}");
-            }
+            error.to_string().lines().for_each(|line| tracing::error!("{line}"));
             tracing::error!("config not reloaded: nothing changed");
-            false
-        }
-        Err(NotApplied::AccessLog(error)) => {
-            tracing::error!("{error}");
-            tracing::error!("config not reloaded: nothing changed");
-            false
-        }
-        Err(NotApplied::Unconfirmed(ids)) => {
-            tracing::error!("config reloaded, but shards {} have not taken it yet: no answer", host::ranges(&ids));
-            false
         }
     }
-}
-
-/// `[shards]` and `[admin]` stay as they were at start, and a snapshot says what is, not what is wished for.
-fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
-    let old = Arc::clone(&control.state().snapshot);
-    for (table, changed) in [("shards", new.cores != old.cores), ("admin", new.admin != old.admin)] {
-        if changed {
-            tracing::warn!("[{table}] changed and is read at start only: restart weir to apply it");
-        }
-    }
-    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), ..new }
+    notify::ready();
 }
 
 /// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.

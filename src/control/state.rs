@@ -6,14 +6,16 @@ use std::time::SystemTime;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::change::Ledger;
 use super::host;
 use super::reports::Reporter;
+use super::run::Source;
 use super::shards::{Life, Shards};
 use crate::access_log::Writer;
 use crate::config::Snapshot;
 
 /// How many revisions are kept for the operator to look at.
-const REVISIONS_MAX: usize = 100;
+pub(super) const REVISIONS_MAX: usize = 100;
 
 /// Shared by the control loop and the admin endpoint's requests.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Control {
     pub(super) given: Given,
     pub(super) shards: Shards,
     pub(super) reporter: Reporter,
+    /// Whoever holds it is the only one who changes anything.
+    pub(super) ledger: tokio::sync::Mutex<Ledger>,
     state: Mutex<State>,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Control {
 #[derive(Debug, Clone)]
 pub(super) struct Given {
     pub(super) started_at: SystemTime,
+    /// Read again at each reload.
+    pub(super) source: Source,
     /// The limit, already raised as far as it goes.
     pub(super) descriptors_max: u64,
     pub(super) log_lines_dropped: Option<ErrorCounter>,
@@ -52,28 +58,14 @@ pub(super) enum Phase {
 }
 
 /// A change that took effect.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Revision {
     pub(super) number: u64,
     pub(super) applied_at: SystemTime,
-    pub(super) origin: Origin,
-}
-
-/// What a revision came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
-    Start,
-    Reload,
-}
-
-impl Origin {
-    /// As the API writes it.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Origin::Start => "start",
-            Origin::Reload => "reload",
-        }
-    }
+    /// `start`, `reload`, or the client of the API.
+    pub(super) who: String,
+    /// What it changed, a line each.
+    pub(super) what: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -84,11 +76,23 @@ pub(super) struct Reloads {
     pub(super) last_success: Option<SystemTime>,
 }
 
+impl Reloads {
+    pub(super) fn count(&mut self, succeeded: bool) {
+        if succeeded {
+            self.succeeded += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+}
+
 impl Control {
-    pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, given: Given) -> Arc<Self> {
-        let state =
-            State { phase: Phase::Starting, snapshot: empty, revisions: VecDeque::new(), reloads: Reloads::default() };
-        Arc::new(Control { given, reporter: Reporter::new(&shards), shards, state: Mutex::new(state) })
+    /// `empty` is what shards run on until the first snapshot; its revision is the last one that was kept.
+    pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, ledger: Ledger, given: Given) -> Arc<Self> {
+        let revisions = ledger.revisions();
+        let state = State { phase: Phase::Starting, snapshot: empty, revisions, reloads: Reloads::default() };
+        let (reporter, ledger) = (Reporter::new(&shards), tokio::sync::Mutex::new(ledger));
+        Arc::new(Control { given, reporter, shards, ledger, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.
@@ -136,18 +140,19 @@ impl Control {
 impl Given {
     pub(super) fn for_test() -> Self {
         let access_log = Arc::new(Writer::start(1).unwrap());
-        Given { started_at: SystemTime::now(), descriptors_max: 1024, log_lines_dropped: None, access_log }
+        let (started_at, source) = (SystemTime::now(), Source::Demo(""));
+        Given { started_at, source, descriptors_max: 1024, log_lines_dropped: None, access_log }
     }
 }
 
 impl State {
     /// `snapshot` is in effect.
-    pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, origin: Origin, now: SystemTime) {
+    pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, revision: Revision) {
         self.snapshot = Arc::clone(snapshot);
         if self.revisions.len() == REVISIONS_MAX {
             self.revisions.pop_front();
         }
-        self.revisions.push_back(Revision { number: snapshot.revision, applied_at: now, origin });
+        self.revisions.push_back(revision);
     }
 }
 
@@ -159,11 +164,12 @@ mod tests {
     #[test]
     fn only_the_latest_revisions_are_kept() {
         let empty = Arc::new(parse("t", "", Mode::Run).unwrap());
-        let control = Control::new(Vec::new(), Arc::clone(&empty), Given::for_test());
+        let control = Control::new(Vec::new(), Arc::clone(&empty), Ledger::of(&empty), Given::for_test());
         let mut state = control.state();
         for revision in 1..=250 {
             let snapshot = Arc::new(Snapshot { revision, ..Snapshot::clone(&empty) });
-            state.took_effect(&snapshot, Origin::Reload, SystemTime::now());
+            let (who, applied_at) = ("reload".to_owned(), SystemTime::now());
+            state.took_effect(&snapshot, Revision { number: revision, applied_at, who, what: Vec::new() });
         }
         let numbers: Vec<u64> = state.revisions.iter().map(|revision| revision.number).collect();
         assert_eq!(numbers, (151..=250).collect::<Vec<_>>());

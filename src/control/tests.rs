@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use super::change::{self, Ledger, NotApplied};
 use super::host;
 use super::reports::Reporter;
-use super::run::{self, NotApplied};
 use super::shards::{self, Handle, Life};
-use super::state::{Control, Given, Origin, Phase};
+use super::state::{Control, Given, Phase};
 use crate::access_log::SinkCounts;
 use crate::config::{AccessLog, LogFormat, LogTo, Mode, Snapshot, parse};
 use crate::ring::{Bell, RingCounts};
@@ -32,7 +32,8 @@ pub(super) fn played(id: usize) -> (Arc<Handle>, Receiver<Order>) {
 }
 
 fn control(shards: Vec<Arc<Handle>>) -> Arc<Control> {
-    let control = Control::new(shards, Arc::new(Snapshot { revision: 0, ..groups(0) }), Given::for_test());
+    let empty = Snapshot { revision: 0, ..groups(0) };
+    let control = Control::new(shards, Arc::new(empty.clone()), Ledger::of(&empty), Given::for_test());
     control.state().phase = Phase::Serving;
     control
 }
@@ -42,7 +43,8 @@ async fn started(core: usize) -> Arc<Control> {
     let given = Given::for_test();
     let empty = Arc::new(Snapshot { revision: 0, ..groups(0) });
     let shards = shards::start(&[core], &empty, &given.access_log).await.unwrap();
-    let control = Control::new(shards, empty, given);
+    let ledger = Ledger::of(&empty);
+    let control = Control::new(shards, empty, ledger, given);
     control.state().phase = Phase::Serving;
     control
 }
@@ -154,8 +156,8 @@ async fn a_snapshot_that_a_shard_does_not_confirm_is_in_effect_and_says_where_no
     let (good, answering) = played(0);
     let (bad, silent) = played(1);
     let control = control(vec![good, bad]);
-    let (applied, _) = tokio::join!(run::apply(&control, groups(1), Origin::Reload), confirm(&answering));
-    assert!(matches!(applied, Err(NotApplied::Unconfirmed(ids)) if ids == [1]));
+    let (applied, _) = tokio::join!(change::reload_as(&control, groups(1)), confirm(&answering));
+    assert!(matches!(applied, Err(NotApplied::Unconfirmed { revision: 1, shards }) if shards == [1]));
     let state = control.state().clone();
     assert_eq!((state.snapshot.revision, state.revisions.len()), (1, 1));
     assert_eq!(state.reloads.last_success, None);
@@ -170,7 +172,7 @@ async fn a_snapshot_that_all_confirm_is_a_success() {
     let (shard, orders) = played(0);
     let control = control(vec![shard]);
     let before = SystemTime::now();
-    let (applied, _) = tokio::join!(run::apply(&control, groups(1), Origin::Reload), confirm(&orders));
+    let (applied, _) = tokio::join!(change::reload_as(&control, groups(1)), confirm(&orders));
     assert!(applied.is_ok());
     assert!(control.state().reloads.last_success >= Some(before));
 }
@@ -181,8 +183,7 @@ async fn r_k5_every_snapshot_sets_anew_how_many_connections_a_shard_may_hold() {
     let control = control(vec![shard]);
     let mut held = Vec::new();
     for targets in [0, 40, 2] {
-        let (applied, connections_max) =
-            tokio::join!(run::apply(&control, groups(targets), Origin::Reload), confirm(&orders));
+        let (applied, connections_max) = tokio::join!(change::reload_as(&control, groups(targets)), confirm(&orders));
         assert!(applied.is_ok());
         held.push(connections_max);
     }
@@ -194,7 +195,7 @@ async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
     let core = host::allowed_cores()[0];
     let control = started(core).await;
     for (targets, expected) in [(0, (1024 - 128) / 2), (40, (1024 - 128 - 40) / 2)] {
-        assert!(run::apply(&control, groups(targets), Origin::Reload).await.is_ok());
+        assert!(change::reload_as(&control, groups(targets)).await.is_ok());
         let reports = Reporter::new(&control.shards).gather().await;
         assert_eq!(reports[0].connections_max, expected);
     }
@@ -205,7 +206,7 @@ async fn r_k5_a_running_shard_takes_over_how_many_connections_it_may_hold() {
 async fn a_group_that_no_listener_uses_does_not_fail_open() {
     let core = host::allowed_cores()[0];
     let control = started(core).await;
-    assert!(run::apply(&control, groups(2), Origin::Reload).await.is_ok());
+    assert!(change::reload_as(&control, groups(2)).await.is_ok());
     let reports = control.reporter.gather().await;
     assert_eq!(reports[0].groups[0].targets.len(), 2);
     assert!(!reports[0].groups[0].failing_open, "nobody sends to it, so it fails no way");
@@ -222,7 +223,7 @@ async fn r_m3_a_relayed_connection_is_a_line_of_the_access_log() {
     let relaying = |target| Snapshot { access_log: access_log.clone(), ..relay(listener, target) };
     let control = started(host::allowed_cores()[0]).await;
 
-    assert!(run::apply(&control, relaying(answering), Origin::Start).await.is_ok());
+    assert!(change::reload_as(&control, relaying(answering)).await.is_ok());
     assert_eq!(ask(listener).await, b"answer");
     let line = line(&path, 0).await;
     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
@@ -232,15 +233,15 @@ async fn r_m3_a_relayed_connection_is_a_line_of_the_access_log() {
     let us = |key: &str| line[key].as_u64().unwrap();
     assert!(us("queue_us") + us("connect_us") <= us("first_byte_us") && us("first_byte_us") <= us("total_us"));
 
-    assert!(run::apply(&control, relaying(refusing), Origin::Reload).await.is_ok());
+    assert!(change::reload_as(&control, relaying(refusing)).await.is_ok());
     assert_eq!(ask(listener).await, b"");
     let line = self::line(&path, 1).await;
     assert_eq!((&line["reason"], &line["tried"]), (&"connect_failed".into(), &vec![refusing.to_string()].into()));
 
     let off = Snapshot { access_log: None, ..relay(listener, answering) };
-    assert!(run::apply(&control, off, Origin::Reload).await.is_ok());
+    assert!(change::reload_as(&control, off).await.is_ok());
     assert_eq!(ask(listener).await, b"answer");
-    assert!(run::apply(&control, relaying(answering), Origin::Reload).await.is_ok());
+    assert!(change::reload_as(&control, relaying(answering)).await.is_ok());
     assert_eq!(ask(listener).await, b"answer");
     // A stop writes what is still with the shard.
     assert_eq!(shards::drain(&control.shards, SECOND).await, 0);
@@ -257,7 +258,7 @@ async fn r_m3_an_access_log_that_cannot_be_opened_changes_nothing() {
     let control = control(vec![shard]);
     let to = LogTo::File { path: "/nonexistent/access.log".into(), rotate_bytes: None, rotate_keep: 0 };
     let access_log = Some(AccessLog { to, format: LogFormat::Alb });
-    let applied = run::apply(&control, Snapshot { access_log, ..groups(1) }, Origin::Reload).await;
+    let applied = change::reload_as(&control, Snapshot { access_log, ..groups(1) }).await;
     assert!(matches!(applied, Err(NotApplied::AccessLog(_))));
     assert!(orders.try_recv().is_err(), "no shard hears of it");
     assert_eq!(control.state().snapshot.revision, 0);

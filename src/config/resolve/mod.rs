@@ -184,6 +184,7 @@ fn balancer(raw: RawBalancer, scheme: Scheme, allow_public_targets: bool) -> Bal
         zone: value(raw.zone),
         scheme,
         allow_public_targets,
+        state_dir: None,
     }
 }
 

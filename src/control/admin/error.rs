@@ -1,5 +1,7 @@
 //! An error as the API writes it: `{"error":{"code","message","hint"}}`.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,39 +13,68 @@ pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
-    hint: &'static str,
+    hint: Cow<'static, str>,
 }
 
 impl ApiError {
-    pub(super) fn not_found(message: String, hint: &'static str) -> Self {
-        ApiError { status: StatusCode::NOT_FOUND, code: "not_found", message, hint }
+    fn new(status: StatusCode, code: &'static str, message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        ApiError { status, code, message, hint: hint.into() }
+    }
+
+    pub(super) fn bad_request(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message, hint)
+    }
+
+    pub(super) fn not_found(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
+    }
+
+    pub(super) fn conflict(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message, hint)
+    }
+
+    pub(super) fn other_revision(message: String) -> Self {
+        let hint = "look at what changed (GET /v1/revisions), and send the request again for the revision of now";
+        Self::new(StatusCode::PRECONDITION_FAILED, "other_revision", message, hint)
+    }
+
+    pub(super) fn too_large() -> Self {
+        let message = "the body is larger than 1 MiB, or did not come whole".to_owned();
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message, "send it in parts of at most 1000 targets")
+    }
+
+    pub(super) fn unprocessable(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message, hint)
+    }
+
+    pub(super) fn not_kept(message: String) -> Self {
+        let hint = "look at state_dir and its disk; nothing changed";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "not_kept", message, hint)
+    }
+
+    pub(super) fn unavailable(message: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message, "see /readyz, and ask again")
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        ApiError {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            code: "method_not_allowed",
-            message: "this path can only be read".to_owned(),
-            hint: "use GET or HEAD; to change something, edit the config and send SIGHUP",
-        }
+        let message = "this path does not know the method".to_owned();
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            message,
+            "see docs/api.md for what each path takes",
+        )
     }
 
     pub(super) fn unauthorized() -> Self {
-        ApiError {
-            status: StatusCode::UNAUTHORIZED,
-            code: "unauthorized",
-            message: "the request carries no token, or a wrong one".to_owned(),
-            hint: "send the content of token_file: Authorization: Bearer TOKEN",
-        }
+        let message = "the request carries no token, or a wrong one".to_owned();
+        let hint = "send the content of token_file: Authorization: Bearer TOKEN";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
     }
 
     pub(super) fn timeout() -> Self {
-        ApiError {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "timeout",
-            message: "no answer in time".to_owned(),
-            hint: "the host is overloaded: see /readyz and the load of its cores",
-        }
+        let hint = "the host is overloaded: see /readyz and the load of its cores";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", "no answer in time".to_owned(), hint)
     }
 }
 

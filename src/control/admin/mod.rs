@@ -12,6 +12,7 @@
 mod api;
 mod auth;
 mod error;
+mod mutations;
 mod router;
 mod server;
 #[cfg(test)]

@@ -8,11 +8,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::api;
 use super::auth::Token;
 use super::error::ApiError;
+use super::mutations;
 use crate::control::state::Control;
 
 /// A request is answered after so long, whatever happens.
@@ -28,9 +29,14 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
         .route("/v1/balancer", get(api::balancer))
         .route("/v1/listeners", get(api::listeners))
         .route("/v1/target-groups", get(api::target_groups))
-        .route("/v1/target-groups/{group}/targets", get(api::targets))
+        .route(
+            "/v1/target-groups/{group}/targets",
+            get(api::targets).post(mutations::register).patch(mutations::update).delete(mutations::deregister),
+        )
         .route("/v1/shards", get(api::shards))
         .route("/v1/revisions", get(api::revisions))
+        .route("/v1/revisions/{revision}/restore", post(mutations::restore))
+        .route("/v1/reload", post(mutations::reload))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))

@@ -1,5 +1,6 @@
 //! The socket of the admin endpoint and its clients, each bounded in size and time.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -39,6 +40,22 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Owner and group: the group is who may look at the balancer.
 const SOCKET_MODE: u32 = 0o660;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Client {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Client::Tcp(address) => write!(f, "api client {address}"),
+            Client::Unix => f.write_str("api client on the unix socket"),
+        }
+    }
+}
 
 /// The endpoint, bound and not yet serving.
 #[derive(Debug)]
@@ -89,12 +106,14 @@ impl Door {
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = match &self.socket {
-                Socket::Tcp(listener) => {
-                    listener.accept().await.map(|(client, _)| spawn(serve_client(client, router.clone(), place)))
-                }
-                Socket::Unix { listener, .. } => {
-                    listener.accept().await.map(|(client, _)| spawn(serve_client(client, router.clone(), place)))
-                }
+                Socket::Tcp(listener) => listener.accept().await.map(|(socket, address)| {
+                    let router = router.clone().layer(Extension(Client::Tcp(address)));
+                    spawn(serve_client(socket, router, place));
+                }),
+                Socket::Unix { listener, .. } => listener.accept().await.map(|(socket, _)| {
+                    let router = router.clone().layer(Extension(Client::Unix));
+                    spawn(serve_client(socket, router, place));
+                }),
             };
             if let Err(error) = accepted {
                 tracing::debug!("admin endpoint: accept: {error}");

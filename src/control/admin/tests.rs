@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Door;
 use crate::config::{Admin, AdminAddress, Mode, parse};
+use crate::control::change::Ledger;
 use crate::control::shards::{self, Shards};
 use crate::control::state::{Control, Given, Phase};
 use crate::control::tests::played;
@@ -40,7 +41,7 @@ impl Endpoint {
         });
         let door = Door::open(&Admin { listen: AdminAddress::Unix(path.clone()), token_file }).unwrap();
         let snapshot = Arc::new(parse("t", CONFIG, Mode::Run).unwrap());
-        let control = Control::new(shards, snapshot, Given::for_test());
+        let control = Control::new(shards, Arc::clone(&snapshot), Ledger::of(&snapshot), Given::for_test());
         tokio::spawn(door.serve(Arc::clone(&control)));
         Endpoint { control, path, _directory: directory }
     }

@@ -76,6 +76,7 @@ fn balancer() -> impl Strategy<Value = Balancer> {
             zone,
             scheme,
             allow_public_targets,
+            state_dir: None,
         },
     )
 }

@@ -10,7 +10,7 @@ use crate::l7::router::{Action, Condition, PathMatch, QueryMatch, Replace, Rule,
 
 /// Its text.
 pub(super) fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme, allow_public_targets } = &snapshot.balancer;
+    let Balancer { name, region, network, zone, scheme, allow_public_targets, state_dir: _ } = &snapshot.balancer;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let cores = match &snapshot.cores {
         Cores::All => json!("all"),

@@ -54,7 +54,8 @@ pub(super) fn revision(revision: &Revision) -> Value {
     json!({
         "revision": revision.number,
         "applied_at": rfc3339(revision.applied_at),
-        "source": revision.origin.as_str(),
+        "who": revision.who,
+        "what": revision.what,
     })
 }
 

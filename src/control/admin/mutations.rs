@@ -1,0 +1,201 @@
+//! Requests that change something: the body, what it asks for, and what is answered.
+//!
+//! ```text
+//!     POST   /v1/target-groups/{group}/targets   register     {"targets":[{"address","port","type","weight"}]}
+//!     PATCH  /v1/target-groups/{group}/targets   weight, port {"targets":[{"address","port","weight","new_port"}]}
+//!     DELETE /v1/target-groups/{group}/targets   deregister   {"targets":[{"address","port"}]}
+//!     POST   /v1/revisions/{revision}/restore    what the API had changed as of then
+//!     POST   /v1/reload                          as SIGHUP
+//! ```
+//!
+//! A list is all or nothing. `If-Match: 12` changes only what was revision 12; a request that comes again with the same
+//! `Idempotency-Key` is answered as the first time. The answer comes once every shard runs the revision.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, Request, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::server::Client;
+use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, Which};
+use crate::control::change::{self, Asked, ChangeError, NotApplied, NotReloaded, Wanted};
+use crate::control::state::Control;
+
+/// Longest body: a thousand targets take a tenth of it.
+const BODY_BYTES_MAX: usize = 1 << 20;
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 128;
+
+type Shared = State<Arc<Control>>;
+type Answer = Result<Json<Value>, ApiError>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Targets<T> {
+    targets: Vec<T>,
+}
+
+pub(super) async fn register(
+    State(control): Shared,
+    Extension(client): Extension<Client>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Answer {
+    let (terms, Targets::<NewTarget> { targets }) = read(request).await?;
+    make(&control, client, terms, Wanted::Change(Change::Register { group: group.into(), targets })).await
+}
+
+pub(super) async fn deregister(
+    State(control): Shared,
+    Extension(client): Extension<Client>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Answer {
+    let (terms, Targets::<Which> { targets }) = read(request).await?;
+    make(&control, client, terms, Wanted::Change(Change::Deregister { group: group.into(), targets })).await
+}
+
+pub(super) async fn update(
+    State(control): Shared,
+    Extension(client): Extension<Client>,
+    Path(group): Path<String>,
+    request: Request<Body>,
+) -> Answer {
+    let (terms, Targets::<TargetUpdate> { targets }) = read(request).await?;
+    make(&control, client, terms, Wanted::Change(Change::Update { group: group.into(), targets })).await
+}
+
+pub(super) async fn restore(
+    State(control): Shared,
+    Extension(client): Extension<Client>,
+    Path(revision): Path<String>,
+    request: Request<Body>,
+) -> Answer {
+    let Ok(revision) = revision.parse() else {
+        return Err(ApiError::not_found("a revision is a number".to_owned(), "GET /v1/revisions lists them"));
+    };
+    let (parts, body) = request.into_parts();
+    let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &bounded(body).await?)?;
+    make(&control, client, terms, Wanted::Restore(revision)).await
+}
+
+pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> Answer {
+    bounded(request.into_body()).await?;
+    let reloaded = tokio::spawn(async move { change::reload(&control).await }).await;
+    let reloaded = reloaded.map_err(|_| ApiError::unavailable("the reload did not come to an end".to_owned()))?;
+    match reloaded {
+        Ok(revision) => Ok(Json(json!({ "revision": revision }))),
+        Err(NotReloaded::NotApplied(error)) => Err(not_applied(&error)),
+        Err(error @ NotReloaded::NotRead(_)) => Err(ApiError::unavailable(error.to_string())),
+        Err(error @ NotReloaded::Config(_)) => Err(ApiError::unprocessable(
+            error.to_string(),
+            "mend the config file; weir check --config shows the same; nothing changed",
+        )),
+    }
+}
+
+/// Under which terms a request changes something.
+struct Terms {
+    if_revision: Option<u64>,
+    key: Option<(String, String)>,
+}
+
+impl Terms {
+    fn of(method: &axum::http::Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+        let if_revision = headers.get(header::IF_MATCH).map(|value| {
+            let text = value.to_str().unwrap_or_default();
+            let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+            number.parse().map_err(|_| {
+                ApiError::bad_request(
+                    "If-Match is not a revision".to_owned(),
+                    "send the number that GET /v1/revisions or the last answer gave: If-Match: 12",
+                )
+            })
+        });
+        let key = headers.get("idempotency-key").map(|value| match value.to_str() {
+            Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok((key.to_owned(), digest(method, path, body))),
+            _ => Err(ApiError::bad_request(
+                "Idempotency-Key is not 1 to 128 visible ASCII characters".to_owned(),
+                "send a random one for each change: uuidgen",
+            )),
+        });
+        Ok(Terms { if_revision: if_revision.transpose()?, key: key.transpose()? })
+    }
+}
+
+/// What tells two requests apart that came with the same key.
+fn digest(method: &axum::http::Method, path: &str, body: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<(Terms, T), ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = bounded(body).await?;
+    let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &body)?;
+    let read = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("the body cannot be read: {error}");
+        ApiError::bad_request(message, "send JSON such as {\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80}]}")
+    })?;
+    Ok((terms, read))
+}
+
+async fn bounded(body: Body) -> Result<Vec<u8>, ApiError> {
+    match to_bytes(body, BODY_BYTES_MAX).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(_) => Err(ApiError::too_large()),
+    }
+}
+
+async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted) -> Answer {
+    let asked = Asked { who: client.to_string(), what, if_revision: terms.if_revision, key: terms.key };
+    // A client that goes away leaves no change half made.
+    let control = Arc::clone(control);
+    let made = tokio::spawn(async move { change::make(&control, asked).await }).await;
+    let made = made.map_err(|_| ApiError::unavailable("the change was not made: a bug".to_owned()))?;
+    Ok(Json(json!({ "revision": made.map_err(|error| refused(&error))? })))
+}
+
+fn refused(error: &ChangeError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ChangeError::Refused(refused) => {
+            let (message, hint) = (refused.message.clone(), refused.hint.clone());
+            match refused.code {
+                RefusedCode::NotFound => ApiError::not_found(message, hint),
+                RefusedCode::Conflict => ApiError::conflict(message, hint),
+                RefusedCode::Invalid => ApiError::unprocessable(message, hint),
+            }
+        }
+        ChangeError::OtherRevision { .. } => ApiError::other_revision(message),
+        ChangeError::KeyTaken(_) => ApiError::conflict(message, "send a new Idempotency-Key with each change"),
+        ChangeError::NoRevision(_) => ApiError::not_found(message, "GET /v1/revisions lists those that are kept"),
+        ChangeError::NothingKeeps => {
+            ApiError::conflict(message, "set state_dir = \"/var/lib/weir\" in [balancer] and restart weir")
+        }
+        ChangeError::NotServing => ApiError::unavailable(message),
+        ChangeError::NotApplied(error) => not_applied(error),
+    }
+}
+
+fn not_applied(error: &NotApplied) -> ApiError {
+    let message = error.to_string();
+    match error {
+        NotApplied::Bind(_) => {
+            ApiError::conflict(message, "free the address or change the listener's; nothing changed")
+        }
+        NotApplied::AccessLog(_) => ApiError::conflict(message, "mend the access log's path; nothing changed"),
+        NotApplied::Store(_) => ApiError::not_kept(message),
+        NotApplied::Unconfirmed { .. } => ApiError::unavailable(message),
+    }
+}

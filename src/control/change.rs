@@ -1,0 +1,371 @@
+//! One change at a time: from a file or a request to a revision that is kept and in effect.
+//!
+//! ```text
+//!     reload: file --> base --.
+//!     API: Change --> Changes-+--> Snapshot --bind--> store (synced) --> every shard --> revision
+//!                                      `-- refused, cannot be bound, cannot be kept: nothing changed
+//! ```
+//!
+//! The ledger is what is desired and where it is kept; whoever holds it is the only one who changes anything. A revision is
+//! kept before a shard hears of it, so that no change that was answered is lost with the process (requirement K4).
+//! Always: what is in effect, the ledger and the store are of the same revision, or the process says that they are not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::bind::BindError;
+use super::state::{Control, Phase, Revision};
+use super::store::{Saved, Store, StoreError};
+use super::{bind, shards};
+use crate::access_log::ApplyError;
+use crate::config::{self, Balancer, Change, Changes, Errors, Mode, Refused, Snapshot};
+
+/// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
+const ANSWERS_KEPT: usize = 1000;
+
+/// What is desired, and where it is kept.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// What the file says.
+    base: Arc<Snapshot>,
+    mode: Mode,
+    kept: Kept,
+    store: Option<Store>,
+}
+
+/// What the store keeps: it outlives the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Kept {
+    changes: Changes,
+    /// The oldest first.
+    answered: VecDeque<Answered>,
+}
+
+/// A request that was answered, by its `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answered {
+    key: String,
+    /// Of what it asked for.
+    digest: String,
+    revision: u64,
+}
+
+/// A request of the API.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Who asks: the client's address.
+    pub(super) who: String,
+    pub(super) what: Wanted,
+    /// `If-Match`: the revision that the client has seen.
+    pub(super) if_revision: Option<u64>,
+    /// `Idempotency-Key`, and a digest of the request that it came with.
+    pub(super) key: Option<(String, String)>,
+}
+
+/// What a request of the API wants.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Change(Change),
+    /// What the API had changed as of a revision.
+    Restore(u64),
+}
+
+/// Where a revision comes from.
+#[derive(Debug)]
+enum Cause {
+    Start,
+    Reload,
+    Api { who: String, restored: Option<u64> },
+}
+
+impl Cause {
+    fn who(&self) -> String {
+        match self {
+            Cause::Start => "start".to_owned(),
+            Cause::Reload => "reload".to_owned(),
+            Cause::Api { who, .. } => who.clone(),
+        }
+    }
+}
+
+/// Why a request of the API changes nothing, unless it says that it does.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChangeError {
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("the balancer is at revision {now}, and the request is for {expected}")]
+    OtherRevision { now: u64, expected: u64 },
+    #[error("another request came with this Idempotency-Key (revision {0})")]
+    KeyTaken(u64),
+    #[error("there is no revision {0} in state_dir")]
+    NoRevision(u64),
+    #[error("[balancer] state_dir is not set: what the API changes would not survive a restart")]
+    NothingKeeps,
+    #[error("weir is starting or stopping")]
+    NotServing,
+    #[error("{0}")]
+    NotApplied(NotApplied),
+}
+
+/// Why a snapshot is not in effect everywhere.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotApplied {
+    /// Addresses cannot be bound: nothing changed.
+    #[error("{}", lines(.0))]
+    Bind(Vec<BindError>),
+    /// The access log cannot be opened: nothing changed.
+    #[error("{0}")]
+    AccessLog(ApplyError),
+    /// It cannot be kept: nothing changed.
+    #[error("{0}")]
+    Store(StoreError),
+    /// These shards have not answered: they take it when they come round.
+    #[error("revision {revision} is kept, and shards {} have not taken it yet: no answer", super::host::ranges(.shards))]
+    Unconfirmed {
+        /// The revision.
+        revision: u64,
+        /// Who is missing.
+        shards: Vec<usize>,
+    },
+}
+
+fn lines(errors: &[BindError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl std::fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            NotReloaded::Config(errors) => errors.fmt(f),
+            NotReloaded::NotRead(error) => write!(f, "the config file was not read to its end: {error}"),
+            NotReloaded::NotApplied(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Ledger {
+    /// The ledger of what the file says, with what an earlier process kept. Gives the revision that it had come to, too.
+    ///
+    /// # Errors
+    /// What was kept is not what this version of weir keeps.
+    pub(super) fn open(base: Snapshot, mode: Mode) -> Result<(Self, u64), StoreError> {
+        let Some(folder) = base.balancer.state_dir.clone() else {
+            return Ok((Ledger { base: Arc::new(base), mode, kept: Kept::default(), store: None }, 0));
+        };
+        let (store, opened) = Store::open(&folder)?;
+        for warning in &opened.warnings {
+            tracing::warn!("{warning}");
+        }
+        let (kept, revision) = match opened.current {
+            Some(saved) => (kept_of(&saved)?, saved.revision),
+            None => (Kept::default(), 0),
+        };
+        Ok((Ledger { base: Arc::new(base), mode, kept, store: Some(store) }, revision))
+    }
+
+    /// The snapshot that is desired.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        self.kept.changes.over(&self.base)
+    }
+
+    /// Those that are kept, the oldest first.
+    pub(super) fn revisions(&self) -> VecDeque<Revision> {
+        let kept = self.store.iter().flat_map(Store::revisions);
+        let revisions = kept.map(|meta| Revision {
+            number: meta.revision,
+            applied_at: meta.at,
+            who: meta.who,
+            what: meta.what.lines().map(str::to_owned).collect(),
+        });
+        revisions.collect()
+    }
+
+    /// Says what was changed and has no place in the file any more.
+    fn warn_of_waiting(&self) {
+        for group in self.kept.changes.waiting(&self.base) {
+            tracing::warn!(
+                group,
+                "the API changed this target group, and the config has none of that name with managed = \"api\": its targets \
+                 are kept and wait for it"
+            );
+        }
+    }
+}
+
+fn kept_of(saved: &Saved) -> Result<Kept, StoreError> {
+    serde_json::from_slice(&saved.body).map_err(|error| StoreError::foreign(saved.revision, &error.to_string()))
+}
+
+/// Why a reload changed nothing, unless it says that it did.
+#[derive(Debug)]
+pub(super) enum NotReloaded {
+    /// Everything that is wrong with the file.
+    Config(Errors),
+    /// Reading it did not come to an end.
+    NotRead(String),
+    NotApplied(NotApplied),
+}
+
+/// Brings what the start read into effect.
+pub(super) async fn start(control: &Control) -> Result<u64, NotApplied> {
+    let mut ledger = control.ledger.lock().await;
+    ledger.warn_of_waiting();
+    let kept = ledger.kept.clone();
+    bring_into_effect(control, &mut ledger, kept, Cause::Start).await
+}
+
+/// Reads the file again, and brings what it says now and what the API changed into effect. Gives the revision.
+pub(super) async fn reload(control: &Control) -> Result<u64, NotReloaded> {
+    // Held while the file is read, too: of two reloads the later one has the later file.
+    let mut ledger = control.ledger.lock().await;
+    let source = control.given.source.clone();
+    // A large file takes a while; requests and signals go on.
+    let read = tokio::task::spawn_blocking(move || source.load()).await;
+    let base = read.map_err(|error| NotReloaded::NotRead(error.to_string()))?.map_err(NotReloaded::Config)?;
+    let base = keep_what_is_read_at_start(control, base);
+    rebase(control, &mut ledger, base).await.map_err(NotReloaded::NotApplied)
+}
+
+/// Makes what the file says now the base, if that can be brought into effect.
+async fn rebase(control: &Control, ledger: &mut Ledger, base: Snapshot) -> Result<u64, NotApplied> {
+    let before = std::mem::replace(&mut ledger.base, Arc::new(base));
+    let kept = ledger.kept.clone();
+    let result = bring_into_effect(control, ledger, kept, Cause::Reload).await;
+    match &result {
+        Ok(_) | Err(NotApplied::Unconfirmed { .. }) => ledger.warn_of_waiting(),
+        Err(_) => ledger.base = before,
+    }
+    result
+}
+
+/// As `reload`, of a file that says this.
+#[cfg(test)]
+pub(super) async fn reload_as(control: &Control, base: Snapshot) -> Result<u64, NotApplied> {
+    rebase(control, &mut *control.ledger.lock().await, base).await
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// One that nothing keeps.
+    pub(super) fn of(base: &Snapshot) -> Self {
+        Ledger { base: Arc::new(base.clone()), mode: Mode::Run, kept: Kept::default(), store: None }
+    }
+}
+
+/// `[shards]`, `[admin]` and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
+fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
+    let old = Arc::clone(&control.state().snapshot);
+    let state_dir = old.balancer.state_dir.clone();
+    for (place, changed) in [
+        ("[shards]", new.cores != old.cores),
+        ("[admin]", new.admin != old.admin),
+        ("[balancer] state_dir", new.balancer.state_dir != state_dir),
+    ] {
+        if changed {
+            tracing::warn!("{place} changed and is read at start only: restart weir to apply it");
+        }
+    }
+    let balancer = Balancer { state_dir, ..new.balancer.clone() };
+    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), balancer, ..new }
+}
+
+/// Makes a change of the API. Gives the revision that has it.
+pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
+    let mut ledger = control.ledger.lock().await;
+    if control.state().phase != Phase::Serving {
+        return Err(ChangeError::NotServing);
+    }
+    if let Some((key, digest)) = &asked.key
+        && let Some(answered) = ledger.kept.answered.iter().find(|answered| answered.key == *key)
+    {
+        // The same again: its first answer was lost on the way.
+        return if answered.digest == *digest {
+            Ok(answered.revision)
+        } else {
+            Err(ChangeError::KeyTaken(answered.revision))
+        };
+    }
+    let now = control.state().snapshot.revision;
+    if let Some(expected) = asked.if_revision.filter(|expected| *expected != now) {
+        return Err(ChangeError::OtherRevision { now, expected });
+    }
+    let Some(store) = &ledger.store else { return Err(ChangeError::NothingKeeps) };
+    let changes = match &asked.what {
+        Wanted::Change(change) => {
+            ledger.kept.changes.apply(&ledger.base, ledger.mode, change).map_err(ChangeError::Refused)?
+        }
+        Wanted::Restore(revision) => {
+            let saved = store.load(*revision).map_err(|_| ChangeError::NoRevision(*revision))?;
+            kept_of(&saved).map_err(|error| ChangeError::NotApplied(NotApplied::Store(error)))?.changes
+        }
+    };
+    if changes == ledger.kept.changes {
+        // As it is already: no revision for nothing.
+        return Ok(now);
+    }
+    let mut kept = Kept { changes, answered: ledger.kept.answered.clone() };
+    if let Some((key, digest)) = asked.key {
+        if kept.answered.len() == ANSWERS_KEPT {
+            kept.answered.pop_front();
+        }
+        kept.answered.push_back(Answered { key, digest, revision: now + 1 });
+    }
+    let restored = if let Wanted::Restore(revision) = asked.what { Some(revision) } else { None };
+    let cause = Cause::Api { who: asked.who, restored };
+    bring_into_effect(control, &mut ledger, kept, cause).await.map_err(ChangeError::NotApplied)
+}
+
+/// Binds, keeps, hands over; the ledger follows once it is kept.
+async fn bring_into_effect(
+    control: &Control,
+    ledger: &mut Ledger,
+    kept: Kept,
+    cause: Cause,
+) -> Result<u64, NotApplied> {
+    let old = Arc::clone(&control.state().snapshot);
+    let new = Arc::new(Snapshot { revision: old.revision + 1, ..kept.changes.over(&ledger.base) });
+    let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
+    let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
+    // A log is there before the shards know of it, and goes when they no longer do.
+    if new.access_log.is_some() {
+        control.given.access_log.apply(new.access_log.as_ref()).map_err(NotApplied::AccessLog)?;
+    }
+    let now = SystemTime::now();
+    let mut what = config::difference(&old, &new);
+    if let Cause::Api { restored: Some(revision), .. } = cause {
+        what.insert(0, format!("restored what the API had changed as of revision {revision}"));
+    }
+    let revision = Revision { number: new.revision, applied_at: now, who: cause.who(), what };
+    if let Some(store) = &mut ledger.store {
+        let body = serde_json::to_vec(&kept).unwrap_or_default();
+        let saved =
+            Saved { revision: new.revision, at: now, who: revision.who.clone(), what: revision.what.join("\n"), body };
+        if let Err(error) = store.save(&saved) {
+            restore_access_log(control, &old);
+            return Err(NotApplied::Store(error));
+        }
+    }
+    ledger.kept = kept;
+    let missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
+    if new.access_log.is_none() {
+        restore_access_log(control, &new);
+    }
+    let mut state = control.state();
+    state.took_effect(&new, revision);
+    if !missing.is_empty() {
+        return Err(NotApplied::Unconfirmed { revision: new.revision, shards: missing });
+    }
+    state.reloads.last_success = Some(now);
+    Ok(new.revision)
+}
+
+fn restore_access_log(control: &Control, snapshot: &Snapshot) {
+    if let Err(error) = control.given.access_log.apply(snapshot.access_log.as_ref()) {
+        tracing::error!("{error}");
+    }
+}
