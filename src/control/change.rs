@@ -123,7 +123,7 @@ pub(super) enum NotApplied {
     AccessLog(ApplyError),
     /// It cannot be kept: nothing changed.
     #[error("{0}")]
-    Store(StoreError),
+    Store(KeptError),
     /// These shards have not answered: they take it when they come round.
     #[error("revision {revision} is kept, and shards {} have not taken it yet: no answer", super::host::ranges(.shards))]
     Unconfirmed {
@@ -152,8 +152,8 @@ impl Ledger {
     /// The ledger of what the file says, with what an earlier process kept. Gives the revision that it had come to, too.
     ///
     /// # Errors
-    /// What was kept is not what this version of weir keeps.
-    pub(super) fn open(base: Snapshot, mode: Mode) -> Result<(Self, u64), StoreError> {
+    /// The store does not open, or what was kept is not what this version of weir keeps.
+    pub(super) fn open(base: Snapshot, mode: Mode) -> Result<(Self, u64), KeptError> {
         let Some(folder) = base.balancer.state_dir.clone() else {
             return Ok((Ledger { base: Arc::new(base), mode, kept: Kept::default(), store: None }, 0));
         };
@@ -161,10 +161,8 @@ impl Ledger {
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
-        let (kept, revision) = match opened.current {
-            Some(saved) => (kept_of(&saved)?, saved.revision),
-            None => (Kept::default(), 0),
-        };
+        let kept = opened.current.as_ref().map(kept_of).transpose()?.unwrap_or_default();
+        let revision = store.revision_last();
         Ok((Ledger { base: Arc::new(base), mode, kept, store: Some(store) }, revision))
     }
 
@@ -197,8 +195,30 @@ impl Ledger {
     }
 }
 
-fn kept_of(saved: &Saved) -> Result<Kept, StoreError> {
-    serde_json::from_slice(&saved.body).map_err(|error| StoreError::foreign(saved.revision, &error.to_string()))
+fn kept_of(saved: &Saved) -> Result<Kept, KeptError> {
+    serde_json::from_slice(&saved.body).map_err(|error| KeptError::Foreign { revision: saved.revision, error })
+}
+
+/// Why what the API changed cannot be had, or cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// The store says why.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A whole file of another program, or of a later version.
+    #[error(
+        "state_dir: revision {revision} is whole, and not what this version of weir keeps: {error}; run the version that wrote it, or \
+         set the file aside: mv revision-{revision} revision-{revision}.aside"
+    )]
+    Foreign {
+        /// Its number.
+        revision: u64,
+        /// Where its text is other than expected.
+        error: serde_json::Error,
+    },
+    /// The thread that writes ended: a bug.
+    #[error("state_dir: nothing can be kept any more; restart weir")]
+    Gone,
 }
 
 /// Why a reload changed nothing, unless it says that it did.
@@ -341,11 +361,11 @@ async fn bring_into_effect(
         what.insert(0, format!("restored what the API had changed as of revision {revision}"));
     }
     let revision = Revision { number: new.revision, applied_at: now, who: cause.who(), what };
-    if let Some(store) = &mut ledger.store {
+    if let Some(store) = ledger.store.take() {
         let body = serde_json::to_vec(&kept).unwrap_or_default();
         let saved =
             Saved { revision: new.revision, at: now, who: revision.who.clone(), what: revision.what.join("\n"), body };
-        if let Err(error) = store.save(&saved) {
+        if let Err(error) = save(ledger, store, saved).await {
             restore_access_log(control, &old);
             return Err(NotApplied::Store(error));
         }
@@ -362,6 +382,17 @@ async fn bring_into_effect(
     }
     state.reloads.last_success = Some(now);
     Ok(new.revision)
+}
+
+/// On a thread that may wait for the disk.
+async fn save(ledger: &mut Ledger, mut store: Store, saved: Saved) -> Result<(), KeptError> {
+    let written = tokio::task::spawn_blocking(move || {
+        let result = store.save(&saved);
+        (store, result)
+    });
+    let (store, result) = written.await.map_err(|_| KeptError::Gone)?;
+    ledger.store = Some(store);
+    Ok(result?)
 }
 
 fn restore_access_log(control: &Control, snapshot: &Snapshot) {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use super::bind::BindError;
-use super::store::StoreError;
+use super::change::KeptError;
 use crate::access_log::ApplyError;
 use crate::config;
 use crate::ring::check::Finding;
@@ -35,7 +35,7 @@ pub enum StartError {
     AccessLog(ApplyError),
     /// What the API changed cannot be read.
     #[error("{0}")]
-    Store(StoreError),
+    Store(KeptError),
     /// The control thread's own machinery.
     #[error("control thread: {0}; look at the descriptor limit and the kernel's log")]
     Control(#[from] io::Error),

@@ -20,11 +20,25 @@ pub fn get(from: SocketAddr, path: &str) -> io::Result<Reply> {
 }
 
 /// As `get`, on a connection that is there already.
-pub fn get_on(mut stream: TcpStream, path: &str) -> io::Result<Reply> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+pub fn get_on(stream: TcpStream, path: &str) -> io::Result<Reply> {
+    send_on(stream, &format!("GET {path}"), "", "")
+}
+
+/// `METHOD path` with these header lines, each with its CRLF, and this body.
+pub fn send(to: SocketAddr, line: &str, headers: &str, body: &str) -> io::Result<Reply> {
+    send_on(client::connect(to)?, line, headers, body)
+}
+
+fn send_on(mut stream: TcpStream, line: &str, headers: &str, body: &str) -> io::Result<Reply> {
+    let length = body.len();
+    let head =
+        format!("{line} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes())?;
+    // An endpoint that has heard enough may answer and close ahead of the end.
+    let _ = stream.write_all(body.as_bytes());
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let broken = || io::Error::other(format!("GET {path}: {text:?}"));
+    let broken = || io::Error::other(format!("{line}: {text:?}"));
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
     Ok(Reply { status, body: body.to_owned() })

@@ -111,6 +111,14 @@ impl Weir {
         admin::get(self.config.admin, path)
     }
 
+    /// A change by the API, which must be made. Returns its revision.
+    pub fn send(&self, line: &str, body: &Value) -> u64 {
+        let reply = admin::send(self.config.admin, line, "", &body.to_string()).expect("the admin endpoint answers");
+        assert_eq!(reply.status, 200, "{line}: {}", reply.body);
+        let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
+        answer["revision"].as_u64().expect("a revision")
+    }
+
     pub fn metrics(&self) -> Metrics {
         thread::sleep(REPORT_REUSE);
         Metrics::parse(&self.get("/metrics").expect("/metrics").body)

@@ -43,7 +43,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
     let cookie_keys = scope.cookie_keys(&balancer);
     Snapshot {
         revision: 1,
-        balancer: self::balancer(balancer, scope.scheme, scope.allow_public_targets),
+        balancer: self::balancer(balancer, &scope),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
@@ -175,16 +175,16 @@ impl<T: Eq + Hash, W: Copy> FirstSeen<T, W> {
     }
 }
 
-fn balancer(raw: RawBalancer, scheme: Scheme, allow_public_targets: bool) -> Balancer {
+fn balancer(raw: RawBalancer, scope: &Scope<'_>) -> Balancer {
     let value = |given: Option<At<Arc<str>>>| given.map(|given| given.value);
     Balancer {
         name: value(raw.name).unwrap_or_else(|| limits::BALANCER_NAME_DEFAULT.into()),
         region: value(raw.region),
         network: value(raw.network),
         zone: value(raw.zone),
-        scheme,
-        allow_public_targets,
-        state_dir: None,
+        scheme: scope.scheme,
+        allow_public_targets: scope.allow_public_targets,
+        state_dir: raw.state_dir.map(|path| scope.files.path(&path.value)),
     }
 }
 

@@ -1,0 +1,228 @@
+//! Changes by the API: what follows at once, what is kept, and what is refused (requirements G10, W1 to W3, K1, K4).
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::config::{Config, Group};
+use crate::support::target::Target;
+use crate::support::weir::Weir;
+use crate::support::{admin, client, handlers, http, http_target, place, wait_until};
+
+const APP: &str = "/v1/target-groups/app/targets";
+
+/// An http listener in front of group `app`, which is the API's, and a folder that keeps what it changes.
+fn managed(state_dir: &Path) -> (Config, SocketAddr) {
+    let (mut config, web) = Config::http(&[]);
+    config.app().keys = "managed = \"api\"".into();
+    config.keys = format!("state_dir = \"{}\"", state_dir.display());
+    (config, web)
+}
+
+fn targets(targets: &[SocketAddr]) -> Value {
+    let one = |target: &SocketAddr| json!({ "address": target.ip(), "port": target.port() });
+    json!({ "targets": targets.iter().map(one).collect::<Vec<_>>() })
+}
+
+fn weight(target: SocketAddr, weight: u8) -> Value {
+    json!({ "targets": [{ "address": target.ip(), "port": target.port(), "weight": weight }] })
+}
+
+/// Status and code of what is refused; each has a message and a hint.
+fn refused(weir: &Weir, line: &str, headers: &str, body: &str) -> (u16, String) {
+    let reply = admin::send(weir.config.admin, line, headers, body).expect("the admin endpoint answers");
+    let answer: Value = serde_json::from_str(&reply.body).unwrap_or_else(|error| panic!("{}: {error}", reply.body));
+    let error = &answer["error"];
+    assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+    assert!(error["hint"].as_str().is_some_and(|text| !text.is_empty()), "{answer}");
+    (reply.status, error["code"].as_str().expect("a code").to_owned())
+}
+
+fn visits(web: SocketAddr, count: usize) -> Vec<String> {
+    let mut names: Vec<String> = (0..count).map(|_| http::visit(web).expect("an answer")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn r_g10_r_w1_targets_are_registered_weighed_moved_and_removed_and_requests_follow_at_once() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (config, web) = managed(folder.path());
+    let weir = Weir::start(config.shards(2));
+    assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 503);
+    let [a, b, c] = ["a", "b", "c"].map(http_target::start);
+
+    let first = weir.send(&format!("POST {APP}"), &targets(&[a.address, b.address]));
+    assert_eq!(visits(web, 20), [vec!["a"; 10], vec!["b"; 10]].concat());
+    assert_eq!(weir.send(&format!("PATCH {APP}"), &weight(a.address, 0)), first + 1);
+    assert_eq!(visits(web, 10), ["b"; 10]);
+    weir.send(&format!("PATCH {APP}"), &weight(a.address, 40));
+    assert_eq!(visits(web, 50).iter().filter(|name| *name == "a").count(), 40);
+
+    // b moves to where c answers: to the balancer that is another target.
+    let moved = json!({ "address": b.address.ip(), "port": b.address.port(), "new_port": c.address.port() });
+    weir.send(&format!("PATCH {APP}"), &json!({ "targets": [moved] }));
+    assert!(!visits(web, 10).contains(&"b".to_owned()));
+    weir.send(&format!("DELETE {APP}"), &targets(&[a.address]));
+    assert_eq!(visits(web, 10), ["c"; 10]);
+    let last = weir.send(&format!("DELETE {APP}"), &targets(&[c.address]));
+    assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 503);
+
+    let revisions = weir.json("/v1/revisions");
+    let revision = revisions["revisions"].as_array().expect("a list").last().expect("the last").clone();
+    assert_eq!(revision["revision"], last);
+    assert!(revision["who"].as_str().is_some_and(|who| who.starts_with("api client 127.0.0.1:")), "{revision}");
+    assert_eq!(revision["what"], json!([format!("target group \"app\": target {}: removed", c.address)]));
+}
+
+#[test]
+fn r_g10_a_list_is_one_revision_or_nothing() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (config, _) = managed(folder.path());
+    let weir = Weir::start(config);
+    let before = weir.json("/v1/balancer")["revision"].as_u64().expect("a number");
+    let many: Vec<SocketAddr> = (1..=500).map(|port| SocketAddr::from(([10, 0, 0, 5], port))).collect();
+    assert_eq!(weir.send(&format!("POST {APP}"), &targets(&many)), before + 1);
+    let with_a_twin = [SocketAddr::from(([10, 0, 0, 6], 80)), many[7]];
+    let body = targets(&with_a_twin).to_string();
+    assert_eq!(refused(&weir, &format!("POST {APP}"), "", &body), (409, "conflict".into()));
+    assert_eq!(weir.json("/v1/balancer")["revision"], before + 1);
+    assert_eq!(weir.json(APP)["targets"].as_array().expect("a list").len(), 500);
+    assert_eq!(weir.send(&format!("DELETE {APP}"), &targets(&many)), before + 2);
+}
+
+#[test]
+fn r_l4_a_tcp_listener_accepts_once_its_group_has_a_target() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut config, web) = Config::relay(&[]);
+    config.app().keys = "managed = \"api\"".into();
+    config.keys = format!("state_dir = \"{}\"", folder.path().display());
+    let weir = Weir::start(config);
+    assert_eq!(TcpStream::connect(web).expect_err("nothing listens").kind(), std::io::ErrorKind::ConnectionRefused);
+    let target = Target::start(handlers::identify("a"));
+    weir.send(&format!("POST {APP}"), &targets(&[target.address]));
+    assert_eq!(client::ask(web).expect("an answer"), "a");
+    weir.send(&format!("DELETE {APP}"), &targets(&[target.address]));
+    assert_eq!(TcpStream::connect(web).expect_err("nothing listens").kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn r_k4_what_the_api_changed_outlives_a_kill_and_revisions_go_on() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let [a, b] = ["a", "b"].map(http_target::start);
+    let (mut config, web) = managed(folder.path());
+    config = config.group(Group::http("files").target(b.address, 10));
+    let weir = Weir::start(config.clone());
+    weir.send(&format!("POST {APP}"), &targets(&[a.address]));
+    let last = weir.send("PATCH /v1/target-groups/files/targets", &weight(b.address, 0));
+    weir.signal("KILL");
+    drop(weir);
+
+    let mut weir = Weir::start(config);
+    assert_eq!(visits(web, 3), ["a"; 3]);
+    assert_eq!(weir.target("files", b.address)["weight"], 0);
+    let now = weir.json("/v1/balancer")["revision"].as_u64().expect("a number");
+    assert_eq!(now, last + 1, "the start is a revision, too");
+    // A reload leaves it, and the file's own value comes back when the API says the same.
+    weir.change(|config| config.app().keys += "\nretries = 1");
+    assert_eq!(weir.target("files", b.address)["weight"], 0);
+    weir.send("PATCH /v1/target-groups/files/targets", &weight(b.address, 10));
+    assert_eq!(weir.target("files", b.address)["weight"], 10);
+
+    // As of before the weight.
+    weir.send(&format!("DELETE {APP}"), &targets(&[a.address]));
+    assert_eq!(weir.json(APP)["targets"], json!([]));
+    weir.send(&format!("POST /v1/revisions/{last}/restore"), &json!({}));
+    assert_eq!(visits(web, 3), ["a"; 3]);
+    assert_eq!(weir.target("files", b.address)["weight"], 0);
+    let missing = refused(&weir, "POST /v1/revisions/999/restore", "", "");
+    assert_eq!(missing, (404, "not_found".into()));
+}
+
+#[test]
+fn r_k1_a_change_for_another_revision_is_refused_and_one_that_comes_again_is_made_once() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (config, _) = managed(folder.path());
+    let weir = Weir::start(config);
+    let (line, target) = (format!("POST {APP}"), SocketAddr::from(([10, 0, 0, 5], 80)));
+    let body = targets(&[target]).to_string();
+    let now = weir.json("/v1/balancer")["revision"].as_u64().expect("a number");
+    let stale = format!("If-Match: {}\r\n", now - 1);
+    assert_eq!(refused(&weir, &line, &stale, &body), (412, "other_revision".into()));
+    let headers = format!("If-Match: \"{now}\"\r\nIdempotency-Key: k1\r\n");
+    for _ in 0..3 {
+        let reply = admin::send(weir.config.admin, &line, &headers, &body).expect("an answer");
+        assert_eq!((reply.status, reply.body), (200, json!({ "revision": now + 1 }).to_string()));
+    }
+    let other = targets(&[SocketAddr::from(([10, 0, 0, 6], 80))]).to_string();
+    assert_eq!(refused(&weir, &line, "Idempotency-Key: k1\r\n", &other), (409, "conflict".into()));
+    assert_eq!(weir.json("/v1/balancer")["revision"], now + 1);
+}
+
+#[test]
+fn bad_requests_of_the_api_say_what_is_wrong_and_change_nothing() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut config, _) = managed(folder.path());
+    config = config.group(Group::http("files").target(place::free(), 10));
+    let of_the_file = config.groups[1].targets[0].0;
+    let weir = Weir::start(config);
+    let before = weir.json("/v1/balancer")["revision"].clone();
+    let post = format!("POST {APP}");
+    let huge = format!("{{\"targets\":[\"{}\"]}}", "x".repeat(2 << 20));
+    for (line, body, expected) in [
+        (&*post, "", (400, "bad_request")),
+        (&*post, "[]", (400, "bad_request")),
+        (&*post, "{\"targets\":7}", (400, "bad_request")),
+        (&*post, "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":\"80\"}]}", (400, "bad_request")),
+        (&*post, "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80,\"wieght\":1}]}", (400, "bad_request")),
+        (&*post, "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":70000}]}", (400, "bad_request")),
+        (&*post, "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80,\"weight\":101}]}", (422, "invalid")),
+        (&*post, "{\"targets\":[]}", (422, "invalid")),
+        (&*post, &*huge, (413, "too_large")),
+        (
+            "POST /v1/target-groups/nobody/targets",
+            "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80}]}",
+            (404, "not_found"),
+        ),
+        (
+            "POST /v1/target-groups/files/targets",
+            "{\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80}]}",
+            (409, "conflict"),
+        ),
+        ("DELETE /v1/target-groups/files/targets", &*targets(&[of_the_file]).to_string(), (409, "conflict")),
+        ("PUT /v1/target-groups/app/targets", "{}", (405, "method_not_allowed")),
+        ("POST /v1/revisions/x/restore", "", (404, "not_found")),
+    ] {
+        let (status, code) = expected;
+        assert_eq!(refused(&weir, line, "", body), (status, code.to_owned()), "{line} {:.60}", body);
+    }
+    assert_eq!(refused(&weir, &post, "If-Match: soon\r\n", "{\"targets\":[]}"), (400, "bad_request".into()));
+    assert_eq!(weir.json("/v1/balancer")["revision"], before);
+}
+
+#[test]
+fn r_k1_a_reload_by_the_api_says_what_is_wrong_with_the_file() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (config, web) = managed(folder.path());
+    let a = http_target::start("a");
+    let weir = Weir::start(config);
+    weir.send(&format!("POST {APP}"), &targets(&[a.address]));
+    let text = weir.config.to_toml();
+    std::fs::write(weir.config_path(), text.replace("managed = \"api\"", "managed = \"nobody\"")).expect("written");
+    let reply = admin::send(weir.config.admin, "POST /v1/reload", "", "").expect("an answer");
+    assert!(reply.status == 422 && reply.body.contains("managed"), "{}", reply.body);
+    std::fs::write(weir.config_path(), text).expect("written");
+    weir.send("POST /v1/reload", &json!({}));
+    assert_eq!(visits(web, 3), ["a"; 3]);
+}
+
+#[test]
+fn without_a_state_dir_the_api_changes_nothing() {
+    let (mut config, _) = Config::http(&[]);
+    config.app().keys = "managed = \"api\"".into();
+    let weir = Weir::start(config);
+    let body = targets(&[SocketAddr::from(([10, 0, 0, 5], 80))]).to_string();
+    assert_eq!(refused(&weir, &format!("POST {APP}"), "", &body), (409, "conflict".into()));
+    wait_until("it still answers", || weir.json(APP)["targets"] == json!([]));
+}
