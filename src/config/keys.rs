@@ -150,6 +150,7 @@ pub const TARGET_GROUP: Section = Section {
         "stickiness",
         "health_check",
         "fail_open",
+        "cross_zone",
         "connect_timeout",
         "response_timeout",
         "retries",
@@ -196,7 +197,7 @@ pub(super) const HEALTH_CHECK_HTTP_ONLY: &[&str] = &["path", "host", "method", "
 /// `[[target_group.target]]`.
 pub const TARGET: Section = Section {
     title: "`[[target_group.target]]`",
-    keys: &["type", "instance_id", "eni_id", "address", "port", "weight"],
+    keys: &["type", "instance_id", "eni_id", "zone", "address", "port", "weight"],
 };
 
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
@@ -206,7 +207,6 @@ pub(super) const LATER: &[&str] = &[
     "client_ip",
     "cross_network",
     "cross_region",
-    "cross_zone",
     "handshake_timeout",
     "managed",
     "security_group",

@@ -216,5 +216,11 @@ pub const HEALTH_THRESHOLD_DEFAULT: u8 = 3;
 /// With no healthy target, send to all of them. ALB and NLB do.
 pub const FAIL_OPEN_DEFAULT: bool = true;
 
+/// Whether a tcp group's connections go to every zone alike by default. NLB: they stay in the balancer's.
+pub const CROSS_ZONE_TCP_DEFAULT: bool = false;
+
+/// Whether an http group's requests do. ALB: they do.
+pub const CROSS_ZONE_HTTP_DEFAULT: bool = true;
+
 const _: () = assert!(HEALTH_TIMEOUT_DEFAULT.as_nanos() < HEALTH_INTERVAL_DEFAULT.as_nanos());
 const _: () = assert!(HEALTH_TIMEOUT.start().as_nanos() < HEALTH_INTERVAL.start().as_nanos());

@@ -245,6 +245,8 @@ pub struct TargetGroup {
     pub health_check: Option<HealthCheck>,
     /// With no healthy target, send to all of them (requirement B5).
     pub fail_open: bool,
+    /// Every zone is used alike; else the balancer's own goes first (requirement B3).
+    pub cross_zone: bool,
     /// A connect that takes longer counts as failed.
     pub connect_timeout: Duration,
     /// Further targets tried after a failed connect (requirement B6).
@@ -399,6 +401,8 @@ pub struct Target {
     pub instance_id: Option<Arc<str>>,
     /// `eni_id` of an eni target, where given.
     pub eni_id: Option<Arc<str>>,
+    /// Zone that it is in, where known.
+    pub zone: Option<Arc<str>>,
     /// 0 to 100; 0 takes nothing new (requirement W2).
     pub weight: u8,
 }
@@ -423,6 +427,16 @@ impl Service {
             Service::Relay(group) => vec![*group],
             Service::Http(http) => http.router.groups(),
         }
+    }
+}
+
+impl TargetGroup {
+    /// The zone whose targets go first while one of them is healthy (requirement B3). `None`: zones are no matter, because
+    /// the group crosses them, or nobody said where the balancer is, or where any target is.
+    #[must_use]
+    pub fn own_zone<'b>(&self, balancer: &'b Balancer) -> Option<&'b Arc<str>> {
+        let stays = !self.cross_zone && self.targets.iter().any(|target| target.zone.is_some());
+        balancer.zone.as_ref().filter(|_| stays)
     }
 }
 

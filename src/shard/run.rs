@@ -225,7 +225,7 @@ impl Shard {
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            let unbound = group.apply(config, &snapshot.cookie_keys, in_use.contains(&index), now);
+            let unbound = group.apply(config, snapshot, in_use.contains(&index), now);
             self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }

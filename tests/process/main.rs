@@ -33,3 +33,4 @@ mod relay;
 mod reload;
 mod requirements;
 mod weights;
+mod zones;

@@ -51,6 +51,8 @@ pub(super) struct RawBalancer {
     pub region: Option<At<Arc<str>>>,
     pub network: Option<At<Arc<str>>>,
     pub zone: Option<At<Arc<str>>>,
+    /// `zone` is there, be it wrong.
+    pub names_zone: bool,
     pub scheme: Option<At<Scheme>>,
     pub allow_public_targets: Option<At<bool>>,
     pub port_policy: Option<At<PortPolicy>>,
@@ -93,6 +95,7 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         region: table.read("region", values::name),
         network: table.read("network", values::name),
         zone: table.read("zone", values::name),
+        names_zone: !table.given(&["zone"]).is_empty(),
         scheme: table.read("scheme", values::scheme),
         allow_public_targets: table.read("allow_public_targets", values::boolean),
         port_policy: table.read("port_policy", values::port_policy),

@@ -30,6 +30,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
         allow_public_targets: value_or(balancer.allow_public_targets.as_ref(), false),
+        names_zone: balancer.names_zone,
         mode,
         files,
         report,
@@ -58,6 +59,8 @@ struct Scope<'r> {
     scheme: Scheme,
     port_policy: PortPolicy,
     allow_public_targets: bool,
+    /// `[balancer] zone` is there.
+    names_zone: bool,
     mode: Mode,
     files: &'r Files<'r>,
     report: &'r Report<'r>,

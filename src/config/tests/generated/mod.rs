@@ -26,7 +26,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             balancer: balancer.clone(),
             cores: cores.clone(),
             admin: admin.clone(),
-            groups: groups.clone(),
+            groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
             listeners: (1000..)
                 .zip(listeners)
                 .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
@@ -48,6 +48,13 @@ fn group_named(group: TargetGroup, name: &str) -> TargetGroup {
         stickiness.cookie = format!("{}{name}", limits::COOKIE_PREFIX_DEFAULT).into();
     }
     group
+}
+
+/// To stay in a zone that is not known is a mistake, unless it is a tcp group's default.
+fn in_reach(group: &TargetGroup, balancer: &Balancer) -> TargetGroup {
+    let by_default = group.protocol == Protocol::Tcp && !limits::CROSS_ZONE_TCP_DEFAULT;
+    let cross_zone = group.cross_zone || (balancer.zone.is_none() && !by_default);
+    TargetGroup { cross_zone, ..group.clone() }
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -125,14 +132,16 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
         (algorithm(Protocol::Http), http::group()).prop_map(|(algorithm, http)| (algorithm, Some(http))),
     ];
     let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
-    let rest = (option::of(check(is_v6)), any::<bool>(), millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
+    let may = (any::<bool>(), any::<bool>());
+    let rest = (option::of(check(is_v6)), may, millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
     (kind, rest, targets).prop_map(
-        |((algorithm, http), (health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+        |((algorithm, http), (health_check, (fail_open, cross_zone), connect_timeout, retries), targets)| TargetGroup {
             name: "".into(),
             protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
             algorithm,
             health_check,
             fail_open,
+            cross_zone,
             connect_timeout,
             retries,
             http,
@@ -171,10 +180,10 @@ fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    (any::<bool>(), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, weight)| {
+    (any::<bool>(), option::of(text()), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, zone, weight)| {
         let (kind, instance_id, eni_id) =
             if is_cvm { (TargetKind::Cvm, id, None) } else { (TargetKind::Eni, None, id) };
-        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, weight }
+        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, zone, weight }
     })
 }
 

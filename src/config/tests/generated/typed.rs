@@ -29,7 +29,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
         "listener": snapshot.listeners.iter().map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
         "access_log": snapshot.access_log.as_ref().map(typed_access_log),
-        "target_group": snapshot.groups.iter().map(|group| typed_group(group)).collect::<Vec<_>>(),
+        "target_group": snapshot.groups.iter().map(|group| typed_group(group, zone.is_some())).collect::<Vec<_>>(),
     });
     remove_nulls(&mut root);
     toml::to_string(&root).expect("every value is one that TOML has")
@@ -151,13 +151,14 @@ fn typed_access_log(log: &AccessLog) -> Value {
     }
 }
 
-fn typed_group(group: &TargetGroup) -> Value {
+fn typed_group(group: &TargetGroup, zone_is_known: bool) -> Value {
     let mut typed = json!({
         "name": *group.name,
         "protocol": group.protocol.as_str(),
         "algorithm": group.algorithm,
         "health_check": group.health_check.as_ref().map_or_else(|| json!({ "protocol": "none" }), typed_check),
         "fail_open": group.fail_open,
+        "cross_zone": (group.cross_zone || zone_is_known).then_some(group.cross_zone),
         "connect_timeout": typed_duration(group.connect_timeout),
         "retries": group.retries,
         "target": group.targets.iter().map(typed_target).collect::<Vec<_>>(),
@@ -238,6 +239,7 @@ fn typed_target(target: &Target) -> Value {
         "type": target.kind,
         "instance_id": target.instance_id.as_deref(),
         "eni_id": target.eni_id.as_deref(),
+        "zone": target.zone.as_deref(),
         "address": target.address.ip(),
         "port": target.address.port(),
         "weight": target.weight,
