@@ -278,8 +278,8 @@ proptest! {
                 prop_assert_eq!(picked.is_some(), !expected.is_empty());
                 prop_assert!(picked.is_none_or(|target| expected.contains(&target)), "{:?} of {:?}", picked, expected);
             }
-            for target in 0..targets.len() {
-                prop_assert_eq!(balancer.stands_by(target), eligible(&target) && own_serves && !targets[target].2);
+            for (target, (_, _, own, _)) in targets.iter().enumerate() {
+                prop_assert_eq!(balancer.stands_by(target), eligible(&target) && own_serves && !own);
             }
             let eligible_count = (0..targets.len()).filter(eligible).count();
             prop_assert_eq!(balancer.eligible_count(), eligible_count);

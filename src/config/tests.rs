@@ -252,7 +252,7 @@ fn r_b3_a_zone_goes_first_where_balancer_and_targets_have_one() {
         let text =
             GOOD.replace("target = ", &format!("{group}\ntarget = ")).replace("8080 }", &format!("8080{target} }}"));
         let snapshot = good(&format!("{balancer}\n{text}"));
-        snapshot.groups[0].own_zone(&snapshot.balancer).map(|zone| zone.to_string())
+        snapshot.groups[0].own_zone(&snapshot.balancer).cloned()
     };
     let (here, there) = ("balancer.zone = \"gz-3\"", ", zone = \"gz-4\"");
     assert_eq!(own_zone(here, "", there).as_deref(), Some("gz-3"));
