@@ -10,12 +10,13 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 22] = [
+pub const SECTIONS: [Section; 23] = [
     FILE,
     BALANCER,
     SHARDS,
     ADMIN,
     ACCESS_LOG,
+    FLASH_POLICY,
     LISTENER,
     ERROR_PAGE,
     RULE,
@@ -36,8 +37,10 @@ pub const SECTIONS: [Section; 22] = [
 ];
 
 /// The top of the file.
-pub const FILE: Section =
-    Section { title: "The file", keys: &["balancer", "shards", "admin", "access_log", "listener", "target_group"] };
+pub const FILE: Section = Section {
+    title: "The file",
+    keys: &["balancer", "shards", "admin", "access_log", "flash_policy", "listener", "target_group"],
+};
 
 /// `[balancer]`.
 pub const BALANCER: Section = Section {
@@ -54,6 +57,9 @@ pub const ADMIN: Section = Section { title: "`[admin]`", keys: &["listen", "toke
 /// `[access_log]`.
 pub const ACCESS_LOG: Section =
     Section { title: "`[access_log]`", keys: &["path", "format", "rotate_size", "rotate_keep"] };
+
+/// `[flash_policy]`.
+pub const FLASH_POLICY: Section = Section { title: "`[flash_policy]`", keys: &["enabled", "address", "document"] };
 
 /// `[[listener]]`.
 pub const LISTENER: Section = Section {

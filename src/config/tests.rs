@@ -1,6 +1,7 @@
 //! The config as an operator meets it: good files give the snapshot they say, bad ones every mistake with its line.
 
 mod files;
+mod flash;
 mod generated;
 mod http;
 mod mistakes;

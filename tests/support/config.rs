@@ -13,6 +13,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Lines of `[balancer]`.
     pub keys: String,
+    /// Tables besides: `[flash_policy]`.
+    pub tables: String,
     /// `[access_log]`.
     pub access_log: Option<PathBuf>,
     /// Its other keys.
@@ -55,6 +57,7 @@ impl Config {
             shards: 2,
             admin: place::free(),
             keys: String::new(),
+            tables: String::new(),
             access_log: None,
             access_log_keys: String::new(),
             listeners: Vec::new(),
@@ -115,10 +118,10 @@ impl Config {
     }
 
     pub fn to_toml(&self) -> String {
-        let Config { shards, admin, keys, .. } = self;
+        let Config { shards, admin, keys, tables, .. } = self;
         let mut text = format!(
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
-             [admin]\nlisten = \"{admin}\"\n"
+             [admin]\nlisten = \"{admin}\"\n{tables}\n"
         );
         if let Some(path) = &self.access_log {
             let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);

@@ -16,23 +16,27 @@ use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let head = (balancer(), cores(), admin(), option::of(http::access_log()));
-    (head, btree_map(name(), group(), 1..4)).prop_flat_map(|((balancer, cores, admin, access_log), groups)| {
-        let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
-        btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
-            access_log: access_log.clone(),
-            cookie_keys: resolve::keys_of_this_process(),
-            revision: 1,
-            balancer: balancer.clone(),
-            cores: cores.clone(),
-            admin: admin.clone(),
-            groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
-            listeners: (1000..)
-                .zip(listeners)
-                .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
-                .collect(),
-        })
-    })
+    let head = (balancer(), cores(), admin(), option::of(http::access_log()), option::of(responder()));
+    (head, btree_map(name(), group(), 1..4)).prop_flat_map(
+        |((balancer, cores, admin, access_log, responder), groups)| {
+            let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+            btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
+                access_log: access_log.clone(),
+                cookie_keys: resolve::keys_of_this_process(),
+                revision: 1,
+                balancer: balancer.clone(),
+                cores: cores.clone(),
+                admin: admin.clone(),
+                groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
+                listeners: (1000..)
+                    .zip(listeners)
+                    .map(|(port, (name, made))| named(&made, &name, port))
+                    .chain(responder.clone().map(|responder| Listener { scheme: balancer.scheme, ..responder }))
+                    .map(Arc::new)
+                    .collect(),
+            })
+        },
+    )
 }
 
 fn named(made: &Listener, name: &str, port: u16) -> Listener {
@@ -79,6 +83,18 @@ fn balancer() -> impl Strategy<Value = Balancer> {
         .prop_map(|(name, region, network, zone, scheme)| Balancer { name, region, network, zone, scheme })
 }
 
+/// Its port is none of the others'.
+fn responder() -> impl Strategy<Value = Listener> {
+    (any::<bool>().prop_flat_map(private), "[ -~]{0,40}").prop_map(|(ip, text)| Listener {
+        name: limits::FLASH_POLICY_NAME.into(),
+        protocol: Protocol::Tcp,
+        address: SocketAddr::new(ip, 843),
+        scheme: Scheme::default(),
+        idle_timeout: limits::FLASH_POLICY_TIMEOUT,
+        service: Service::FlashPolicy(format!("<cross-domain-policy>{text}").into()),
+    })
+}
+
 fn cores() -> impl Strategy<Value = Cores> {
     prop_oneof![
         Just(Cores::All),
@@ -100,7 +116,7 @@ fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + us
     let ip = any::<bool>().prop_flat_map(private);
     (ip, scheme(), millis(&limits::IDLE_TIMEOUT), service(groups)).prop_map(|(ip, scheme, idle_timeout, service)| {
         let protocol = match service {
-            Service::Relay(_) => Protocol::Tcp,
+            Service::Relay(_) | Service::FlashPolicy(_) => Protocol::Tcp,
             Service::Http(_) => Protocol::Http,
         };
         Listener { name: "".into(), protocol, address: SocketAddr::new(ip, 1), scheme, idle_timeout, service }

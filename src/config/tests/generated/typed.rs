@@ -27,7 +27,8 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
-        "listener": snapshot.listeners.iter().map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
+        "listener": snapshot.listeners.iter().filter_map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
+        "flash_policy": snapshot.listeners.iter().find_map(|l| typed_responder(l)),
         "access_log": snapshot.access_log.as_ref().map(typed_access_log),
         "target_group": snapshot.groups.iter().map(|group| typed_group(group, zone.is_some())).collect::<Vec<_>>(),
     });
@@ -35,7 +36,8 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
     toml::to_string(&root).expect("every value is one that TOML has")
 }
 
-fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
+/// `None` for the responder, which is not typed as a listener.
+fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Option<Value> {
     let mut typed = json!({
         "name": *listener.name,
         "protocol": listener.protocol.as_str(),
@@ -46,9 +48,15 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
     let more = match &listener.service {
         Service::Relay(group) => json!({ "default_action": { "forward": *snapshot.groups[*group].name } }),
         Service::Http(http) => typed_http(http, snapshot),
+        Service::FlashPolicy(_) => return None,
     };
     merge(&mut typed, more);
-    typed
+    Some(typed)
+}
+
+fn typed_responder(listener: &Listener) -> Option<Value> {
+    let Service::FlashPolicy(document) = &listener.service else { return None };
+    Some(json!({ "enabled": true, "address": listener.address, "document": **document }))
 }
 
 fn typed_http(http: &Http, snapshot: &Snapshot) -> Value {
