@@ -140,14 +140,13 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     let connection = Connection::new(shard.table.next_number(), client, listening, shard.ring.now());
     let id = shard.table.insert(Rc::clone(&connection));
     let serving = Rc::clone(&connection.listener.serving.borrow());
-    let policy = serving.policy.clone();
     let local = serving.terms.as_ref().and_then(|_| options::local_address(&socket).ok());
     let stream = TcpStream::new(&shard.ring, socket);
     if let Some(group) = &serving.relay {
         return shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
     }
-    if let Some(policy) = policy {
-        return shard.ring.spawn(serve_policy(Rc::clone(shard), id, connection, stream, policy));
+    if let Some(policy) = &serving.policy {
+        return shard.ring.spawn(serve_policy(Rc::clone(shard), id, connection, stream, Arc::clone(policy)));
     }
     let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
     shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
