@@ -14,7 +14,7 @@ use std::rc::Rc;
 use criterion::{BenchmarkId, Criterion};
 use fastrand::Rng;
 
-use weir::balance::{Balancer, Candidate, WhenNoneHealthy};
+use weir::balance::{Balancer, Candidate, WhenNoneHealthy, Zone};
 use weir::config::Algorithm;
 
 const ALGORITHMS: [(&str, Algorithm); 2] =
@@ -62,7 +62,7 @@ impl Case {
             Case::FailingOpen => false,
             _ => true,
         };
-        Candidate { weight, healthy }
+        Candidate { weight, healthy, zone: Zone::Own }
     }
 }
 

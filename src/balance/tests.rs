@@ -6,7 +6,16 @@ use std::collections::BTreeSet;
 use std::iter::repeat_with;
 
 fn healthy(weights: &[u8]) -> Vec<Candidate> {
-    weights.iter().map(|&weight| Candidate { weight, healthy: true }).collect()
+    weights.iter().map(|&weight| candidate(weight, true)).collect()
+}
+
+/// In the own zone, as all of a group that does not mind zones.
+fn candidate(weight: u8, healthy: bool) -> Candidate {
+    Candidate { weight, healthy, zone: Zone::Own }
+}
+
+fn elsewhere(candidate: Candidate) -> Candidate {
+    Candidate { zone: Zone::Other, ..candidate }
 }
 
 fn balancer(algorithm: Algorithm, candidates: &[Candidate]) -> Balancer {
@@ -146,7 +155,7 @@ fn a_target_left_out_for_long_does_not_take_everything_when_it_is_back() {
 
 #[test]
 fn r_b5_fail_open_ends_with_the_first_target_that_recovers() {
-    let mut candidates = vec![Candidate { weight: 10, healthy: false }; 3];
+    let mut candidates = vec![candidate(10, false); 3];
     let mut balancer = balancer(Algorithm::WeightedRoundRobin, &candidates);
     assert!(balancer.is_failing_open());
     assert_eq!(counts(&take(&mut balancer, 30), 3), [10, 10, 10]);
@@ -159,7 +168,7 @@ fn r_b5_fail_open_ends_with_the_first_target_that_recovers() {
 
 #[test]
 fn r_b5_a_healthy_target_of_weight_0_does_not_keep_the_group_from_failing_open() {
-    let candidates = [Candidate { weight: 0, healthy: true }, Candidate { weight: 10, healthy: false }];
+    let candidates = [candidate(0, true), candidate(10, false)];
     let mut balancer = balancer(Algorithm::WeightedRoundRobin, &candidates);
     assert_eq!(take(&mut balancer, 3), [1; 3]);
 }
@@ -179,8 +188,119 @@ fn r_b1_least_connections_sends_to_the_target_with_room_for_its_weight() {
     assert_eq!(balancer.pick(|target| loads[target], |target| target != 2), Some(0));
 }
 
+#[test]
+fn r_b3_the_own_zone_takes_everything_by_its_weights_until_none_of_it_is_healthy() {
+    let mut candidates = [candidate(10, true), candidate(20, true), elsewhere(candidate(10, true))];
+    let mut balancer = balancer(Algorithm::WeightedRoundRobin, &candidates);
+    assert_eq!(counts(&take(&mut balancer, 30), 3), [10, 20, 0]);
+    assert!(balancer.stands_by(2) && !balancer.stands_by(0) && !balancer.is_leaving_zone());
+
+    candidates[1].healthy = false;
+    balancer.refresh(&candidates, WhenNoneHealthy::SendToAll);
+    assert_eq!(counts(&take(&mut balancer, 30), 3), [30, 0, 0], "one is enough");
+
+    candidates[0].healthy = false;
+    balancer.refresh(&candidates, WhenNoneHealthy::SendToAll);
+    assert_eq!(take(&mut balancer, 3), [2; 3]);
+    assert!(!balancer.stands_by(2) && balancer.is_leaving_zone() && !balancer.is_failing_open());
+
+    candidates[2].healthy = false;
+    balancer.refresh(&candidates, WhenNoneHealthy::SendToAll);
+    assert_eq!(counts(&take(&mut balancer, 40), 3), [10, 20, 10], "with nobody healthy all zones are tried");
+    assert!(balancer.is_leaving_zone() && balancer.is_failing_open());
+
+    candidates[0].healthy = true;
+    balancer.refresh(&candidates, WhenNoneHealthy::SendToAll);
+    assert_eq!(take(&mut balancer, 3), [0; 3], "and back by itself");
+    assert!(!balancer.is_leaving_zone());
+}
+
+#[test]
+fn r_b3_a_healthy_target_of_weight_0_does_not_hold_the_own_zone() {
+    let candidates = [candidate(0, true), candidate(10, false), elsewhere(candidate(10, true))];
+    assert_eq!(take(&mut balancer(Algorithm::LeastConnections, &candidates), 3), [2; 3]);
+}
+
+#[test]
+fn r_b3_a_zone_without_targets_is_left_at_once() {
+    let candidates = [elsewhere(candidate(10, true)), elsewhere(candidate(20, true))];
+    let mut balancer = balancer(Algorithm::WeightedRoundRobin, &candidates);
+    assert_eq!(counts(&take(&mut balancer, 30), 2), [10, 20]);
+    assert!(balancer.is_leaving_zone());
+}
+
+#[test]
+fn r_b3_r_b6_a_connection_that_may_use_nobody_of_the_own_zone_goes_to_another() {
+    let others = [elsewhere(candidate(10, true)), elsewhere(candidate(20, true))];
+    for algorithm in [Algorithm::WeightedRoundRobin, Algorithm::LeastConnections] {
+        let mut balancer = balancer(algorithm, &[candidate(10, true), others[0], others[1]]);
+        let retried: Vec<usize> =
+            repeat_with(|| balancer.pick(|_| 0, |target| target != 0).expect("two stand by")).take(30).collect();
+        assert_eq!(counts(&retried, 3), [0, 10, 20], "by weight, too");
+        assert_eq!(take(&mut balancer, 3), [0; 3], "the next connection is at home again");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn r_b3_a_target_of_another_zone_is_picked_only_where_none_of_the_own_zone_will_do(
+        algorithm in any_algorithm(),
+        refuse in any::<bool>(),
+        rounds in prop::collection::vec(
+            (prop::collection::vec((0..4_u8, any::<bool>(), any::<bool>(), any::<bool>()), 0..8), 0..20_usize),
+            1..10,
+        ),
+    ) {
+        let when_none_healthy = if refuse { WhenNoneHealthy::Refuse } else { WhenNoneHealthy::SendToAll };
+        let mut balancer = Balancer::new(algorithm, 1);
+        for (targets, picks) in rounds {
+            let candidates: Vec<_> = targets
+                .iter()
+                .map(|&(weight, healthy, own, _)| {
+                    let here = candidate(weight, healthy);
+                    if own { here } else { elsewhere(here) }
+                })
+                .collect();
+            balancer.refresh(&candidates, when_none_healthy);
+
+            let serves = |target: &usize| targets[*target].0 > 0 && targets[*target].1;
+            let nobody = !(0..targets.len()).any(|target| serves(&target));
+            let eligible = |target: &usize| serves(target) || (nobody && !refuse && targets[*target].0 > 0);
+            let own_serves = (0..targets.len()).any(|target| serves(&target) && targets[target].2);
+            let may: Vec<usize> = (0..targets.len()).filter(eligible).filter(|target| targets[*target].3).collect();
+            let at_home: Vec<usize> =
+                may.iter().copied().filter(|target| !own_serves || targets[*target].2).collect();
+            let expected = if at_home.is_empty() { may } else { at_home };
+            for _ in 0..picks {
+                let picked = balancer.pick(|target| u32::from(targets[target].0 / 2), |target| targets[target].3);
+                prop_assert_eq!(picked.is_some(), !expected.is_empty());
+                prop_assert!(picked.is_none_or(|target| expected.contains(&target)), "{:?} of {:?}", picked, expected);
+            }
+            for (target, (_, _, own, _)) in targets.iter().enumerate() {
+                prop_assert_eq!(balancer.stands_by(target), eligible(&target) && own_serves && !own);
+            }
+            let eligible_count = (0..targets.len()).filter(eligible).count();
+            prop_assert_eq!(balancer.eligible_count(), eligible_count);
+            prop_assert_eq!(balancer.eligible().count(), eligible_count);
+            let leaves = !own_serves && (0..targets.len()).filter(eligible).any(|target| !targets[target].2);
+            prop_assert_eq!(balancer.is_leaving_zone(), leaves);
+        }
+    }
+
+    #[test]
+    fn r_b3_the_turns_of_the_own_zone_are_those_it_would_have_alone(
+        weights in any_weights(),
+        others in any_weights(),
+        algorithm in any_algorithm(),
+    ) {
+        let mut mixed = healthy(&weights);
+        mixed.extend(healthy(&others).into_iter().map(elsewhere));
+        let picks = 2 * sum(&weights);
+        let with_others = take(&mut balancer(algorithm, &mixed), picks);
+        prop_assert_eq!(with_others, take(&mut balancer(algorithm, &healthy(&weights)), picks));
+    }
 
     #[test]
     fn r_b1_every_turn_falls_into_its_window(weights in any_weights()) {
@@ -218,7 +338,7 @@ proptest! {
         refuse in any::<bool>(),
     ) {
         let candidates: Vec<_> =
-            candidates.into_iter().map(|(weight, healthy)| Candidate { weight, healthy }).collect();
+            candidates.into_iter().map(|(weight, healthy)| candidate(weight, healthy)).collect();
         let mut balancer = Balancer::new(algorithm, 0);
         balancer.refresh(&candidates, if refuse { WhenNoneHealthy::Refuse } else { WhenNoneHealthy::SendToAll });
         for _ in 0..100 {
@@ -233,7 +353,7 @@ proptest! {
         algorithm in any_algorithm(),
         refuse in any::<bool>(),
     ) {
-        let candidates: Vec<_> = health.iter().map(|&healthy| Candidate { weight: 10, healthy }).collect();
+        let candidates: Vec<_> = health.iter().map(|&healthy| candidate(10, healthy)).collect();
         let mut balancer = Balancer::new(algorithm, 0);
         balancer.refresh(&candidates, if refuse { WhenNoneHealthy::Refuse } else { WhenNoneHealthy::SendToAll });
         let picked: BTreeSet<usize> = (0..60).filter_map(|_| balancer.pick(|_| 0, |_| true)).collect();
@@ -300,7 +420,7 @@ proptest! {
         let mut balancer = Balancer::new(algorithm, 3);
         for (targets, picks) in rounds {
             let candidates: Vec<_> =
-                targets.iter().map(|&(weight, healthy, _)| Candidate { weight, healthy }).collect();
+                targets.iter().map(|&(weight, healthy, _)| candidate(weight, healthy)).collect();
             balancer.refresh(&candidates, WhenNoneHealthy::Refuse);
             let allowed = |target: usize| targets[target].0 > 0 && targets[target].1 && targets[target].2;
             let anybody = (0..targets.len()).any(allowed);
@@ -325,7 +445,7 @@ proptest! {
     #[test]
     fn counting_from_zero_changes_nothing_and_no_pick_needs_memory(weights in any_weights(), before in 0..200_usize) {
         let (Picker::RoundRobin(mut picker), Picker::RoundRobin(mut undisturbed)) =
-            (round_robin(&weights).picker, round_robin(&weights).picker)
+            (round_robin(&weights).first_choice.picker, round_robin(&weights).first_choice.picker)
         else {
             unreachable!("made for weighted round robin")
         };

@@ -10,12 +10,13 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 22] = [
+pub const SECTIONS: [Section; 23] = [
     FILE,
     BALANCER,
     SHARDS,
     ADMIN,
     ACCESS_LOG,
+    FLASH_POLICY,
     LISTENER,
     ERROR_PAGE,
     RULE,
@@ -36,8 +37,10 @@ pub const SECTIONS: [Section; 22] = [
 ];
 
 /// The top of the file.
-pub const FILE: Section =
-    Section { title: "The file", keys: &["balancer", "shards", "admin", "access_log", "listener", "target_group"] };
+pub const FILE: Section = Section {
+    title: "The file",
+    keys: &["balancer", "shards", "admin", "access_log", "flash_policy", "listener", "target_group"],
+};
 
 /// `[balancer]`.
 pub const BALANCER: Section = Section {
@@ -64,6 +67,9 @@ pub const ADMIN: Section = Section { title: "`[admin]`", keys: &["listen", "toke
 /// `[access_log]`.
 pub const ACCESS_LOG: Section =
     Section { title: "`[access_log]`", keys: &["path", "format", "rotate_size", "rotate_keep"] };
+
+/// `[flash_policy]`.
+pub const FLASH_POLICY: Section = Section { title: "`[flash_policy]`", keys: &["enabled", "address", "document"] };
 
 /// `[[listener]]`.
 pub const LISTENER: Section = Section {
@@ -161,6 +167,7 @@ pub const TARGET_GROUP: Section = Section {
         "health_check",
         "managed",
         "fail_open",
+        "cross_zone",
         "connect_timeout",
         "response_timeout",
         "retries",
@@ -207,7 +214,7 @@ pub(super) const HEALTH_CHECK_HTTP_ONLY: &[&str] = &["path", "host", "method", "
 /// `[[target_group.target]]`.
 pub const TARGET: Section = Section {
     title: "`[[target_group.target]]`",
-    keys: &["type", "instance_id", "eni_id", "address", "port", "weight"],
+    keys: &["type", "instance_id", "eni_id", "zone", "address", "port", "weight"],
 };
 
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
@@ -217,7 +224,6 @@ pub(super) const LATER: &[&str] = &[
     "client_ip",
     "cross_network",
     "cross_region",
-    "cross_zone",
     "handshake_timeout",
     "managed",
     "security_group",

@@ -34,6 +34,22 @@ pub const UNIX_PATH_BYTES_MAX: usize = 107;
 /// Where the admin endpoint listens by default. Ours: loopback, so that nobody else reaches it.
 pub const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
+/// Where the Flash policy responder listens by default: the port on which Flash players ask. CLB.
+pub const FLASH_POLICY_ADDRESS_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 843);
+
+/// Its policy by default: content of any site may connect to any port. Who wants less says so.
+pub const FLASH_POLICY_DOCUMENT_DEFAULT: &str =
+    "<cross-domain-policy><allow-access-from domain=\"*\" to-ports=\"*\"/></cross-domain-policy>";
+
+/// Longest policy. Ours: a site that names hundreds of domains.
+pub const FLASH_POLICY_BYTES_MAX: usize = 16 << 10;
+
+/// How long a client has to ask the responder and to take its answer. Ours: a player asks as soon as it is connected.
+pub const FLASH_POLICY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the responder is called among listeners.
+pub const FLASH_POLICY_NAME: &str = "flash_policy";
+
 /// The balancer's name by default.
 pub const BALANCER_NAME_DEFAULT: &str = "weir";
 
@@ -224,6 +240,12 @@ pub const HEALTH_THRESHOLD_DEFAULT: u8 = 3;
 
 /// With no healthy target, send to all of them. ALB and NLB do.
 pub const FAIL_OPEN_DEFAULT: bool = true;
+
+/// Whether a tcp group's connections go to every zone alike by default. NLB: they stay in the balancer's.
+pub const CROSS_ZONE_TCP_DEFAULT: bool = false;
+
+/// Whether an http group's requests do. ALB: they do.
+pub const CROSS_ZONE_HTTP_DEFAULT: bool = true;
 
 const _: () = assert!(HEALTH_TIMEOUT_DEFAULT.as_nanos() < HEALTH_INTERVAL_DEFAULT.as_nanos());
 const _: () = assert!(HEALTH_TIMEOUT.start().as_nanos() < HEALTH_INTERVAL.start().as_nanos());

@@ -117,6 +117,8 @@ pub enum Service {
     Relay(usize),
     /// L7: each request goes where the rules send it.
     Http(Arc<Http>),
+    /// `[flash_policy]`: who asks gets this document, nobody else gets anything (requirement L6).
+    FlashPolicy(Arc<str>),
 }
 
 /// What an http listener does with requests.
@@ -251,6 +253,8 @@ pub struct TargetGroup {
     pub health_check: Option<HealthCheck>,
     /// With no healthy target, send to all of them (requirement B5).
     pub fail_open: bool,
+    /// Every zone is used alike; else the balancer's own goes first (requirement B3).
+    pub cross_zone: bool,
     /// A connect that takes longer counts as failed.
     pub connect_timeout: Duration,
     /// Further targets tried after a failed connect (requirement B6).
@@ -418,6 +422,8 @@ pub struct Target {
     pub instance_id: Option<Arc<str>>,
     /// `eni_id` of an eni target, where given.
     pub eni_id: Option<Arc<str>>,
+    /// Zone that it is in, where known.
+    pub zone: Option<Arc<str>>,
     /// 0 to 100; 0 takes nothing new (requirement W2).
     pub weight: u8,
 }
@@ -441,7 +447,18 @@ impl Service {
         match self {
             Service::Relay(group) => vec![*group],
             Service::Http(http) => http.router.groups(),
+            Service::FlashPolicy(_) => Vec::new(),
         }
+    }
+}
+
+impl TargetGroup {
+    /// The zone whose targets go first while one of them is healthy (requirement B3). `None`: zones are no matter, because
+    /// the group crosses them, or nobody said where the balancer is, or where any target is.
+    #[must_use]
+    pub fn own_zone<'b>(&self, balancer: &'b Balancer) -> Option<&'b Arc<str>> {
+        let stays = !self.cross_zone && self.targets.iter().any(|target| target.zone.is_some());
+        balancer.zone.as_ref().filter(|_| stays)
     }
 }
 
@@ -452,12 +469,29 @@ impl Snapshot {
         listener.service.groups().into_iter().map(|index| &self.groups[index]).collect()
     }
 
-    /// An L4 listener with no target bound refuses connections: nothing listens. An L7 listener always accepts (requirement L4).
+    /// An L4 listener with no target bound refuses connections: nothing listens. An L7 listener always accepts (requirement
+    /// L4). The Flash policy responder listens while no listener of the operator's has its port (L6).
     #[must_use]
     pub fn is_bound(&self, listener: &Listener) -> bool {
         match listener.service {
             Service::Relay(group) => !self.groups[group].targets.is_empty(),
             Service::Http(_) => true,
+            Service::FlashPolicy(_) => !self.listeners.iter().any(|other| self.has_port_of(other, listener)),
         }
     }
+
+    /// A listener with the responder's own address has its port; so has one without targets whose address overlaps it, which
+    /// is how an operator closes the port. With targets it would be beside the responder, as a wildcard beside an address.
+    fn has_port_of(&self, listener: &Listener, responder: &Listener) -> bool {
+        let is_other = !matches!(listener.service, Service::FlashPolicy(_));
+        let overlaps = overlap(listener.address, responder.address);
+        is_other && overlaps && (listener.address == responder.address || !self.is_bound(listener))
+    }
+}
+
+/// Whether a connection could be for either of two addresses, a wildcard included. Our IPv6 sockets take no IPv4.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    let same_address = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && same_family && same_address
 }

@@ -1,6 +1,7 @@
 //! The config as an operator meets it: good files give the snapshot they say, bad ones every mistake with its line.
 
 mod files;
+mod flash;
 mod generated;
 mod http;
 mod mistakes;
@@ -229,6 +230,36 @@ fn r_l8_private_sources_are_those_no_internet_router_forwards() {
             assert_eq!(is_private(ip.parse().expect("an address")), expected, "{ip}");
         }
     }
+}
+
+#[test]
+fn r_b3_a_tcp_group_stays_in_its_zone_and_an_http_group_crosses_unless_they_say_otherwise() {
+    let group = |name: &str, protocol: &str, keys: &str| {
+        format!("[[target_group]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\n{keys}\n")
+    };
+    let groups = [
+        group("a", "tcp", ""),
+        group("b", "http", ""),
+        group("c", "tcp", "cross_zone = true"),
+        group("d", "http", "cross_zone = false"),
+    ];
+    let snapshot = good(&format!("balancer.zone = \"gz-3\"\n{}", groups.concat()));
+    assert_eq!(snapshot.groups.iter().map(|group| group.cross_zone).collect::<Vec<_>>(), [false, true, true, false]);
+}
+
+#[test]
+fn r_b3_a_zone_goes_first_where_balancer_and_targets_have_one() {
+    let own_zone = |balancer: &str, group: &str, target: &str| {
+        let text =
+            GOOD.replace("target = ", &format!("{group}\ntarget = ")).replace("8080 }", &format!("8080{target} }}"));
+        let snapshot = good(&format!("{balancer}\n{text}"));
+        snapshot.groups[0].own_zone(&snapshot.balancer).cloned()
+    };
+    let (here, there) = ("balancer.zone = \"gz-3\"", ", zone = \"gz-4\"");
+    assert_eq!(own_zone(here, "", there).as_deref(), Some("gz-3"));
+    assert_eq!(own_zone(here, "", ""), None, "no target says where it is");
+    assert_eq!(own_zone("", "", there), None, "the balancer does not");
+    assert_eq!(own_zone(here, "cross_zone = true", there), None);
 }
 
 #[test]

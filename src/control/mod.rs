@@ -25,7 +25,7 @@ mod tests;
 
 pub use bind::BindError;
 pub use change::KeptError;
-pub use store::{Fault, Outcome, StoreError};
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
+pub use store::{Fault, Outcome, StoreError};

@@ -91,6 +91,7 @@ metrics! {
     // Target groups and targets, summed over shards unless there is a label for them.
     GROUP_TARGETS: Gauge "weir_target_group_targets" GROUP_STATE, "Targets by state, each counted once: in the worst state that any shard sees it in.";
     GROUP_FAILING_OPEN: Gauge "weir_target_group_failing_open" GROUP, "Shards that send to unhealthy targets because none is healthy.";
+    GROUP_LEAVING_ZONE: Gauge "weir_target_group_leaving_zone" GROUP, "Shards that send to targets of other zones because none of the balancer's own is healthy.";
     GROUP_CHECKS_PER_SECOND: Gauge "weir_target_group_checks_per_second" GROUP, "Health checks that each target of the group sees a second from this node: shards divided by the interval.";
     TARGET_HEALTHY: Gauge "weir_target_healthy" TARGET_SHARD, "1 if the shard takes the target for healthy. Absent while no listener uses the group.";
     TARGET_WEIGHT: Gauge "weir_target_weight" TARGET, "Weight of the target; 0 takes no new connections.";

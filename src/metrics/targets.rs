@@ -84,6 +84,11 @@ fn of_groups(text: &mut Text, groups: &Groups) {
             family.sample(&[name], reports.iter().filter(|(_, group)| group.failing_open).count());
         }
     });
+    text.family(&names::GROUP_LEAVING_ZONE, |family| {
+        for (name, reports) in groups {
+            family.sample(&[name], reports.iter().filter(|(_, group)| group.leaving_zone).count());
+        }
+    });
     text.family(&names::GROUP_CHECKS_PER_SECOND, |family| {
         for (name, reports) in groups {
             family.sample(&[name], checks_per_second(reports.iter().map(|(_, group)| *group)));

@@ -45,6 +45,12 @@ fn each_shard_says_how_it_sees_a_target() {
 }
 
 #[test]
+fn r_b3_shards_that_leave_their_zone_are_counted() {
+    let samples = samples(&scrape_of_two_shards());
+    assert_eq!(samples["weir_target_group_leaving_zone{target_group=\"app\"}"], "1");
+}
+
+#[test]
 fn connect_failures_are_summed_by_cause() {
     let samples = samples(&scrape_of_two_shards());
     let failures = |cause| {
@@ -166,7 +172,12 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
         ring: RingCounts::default(),
         access_log: SinkCounts { records: 50, dropped: 4 },
         listeners: vec![listener(accepted, client_bytes, shard == 0)],
-        groups: vec![GroupReport { name: "app".into(), failing_open: false, targets: vec![target(state)] }],
+        groups: vec![GroupReport {
+            name: "app".into(),
+            failing_open: false,
+            leaving_zone: shard == 0,
+            targets: vec![target(state)],
+        }],
     }
 }
 
@@ -195,6 +206,7 @@ fn target(state: State) -> TargetReport {
         label: "10.0.0.1:80".into(),
         kind: TargetKind::Cvm,
         weight: 10,
+        stands_by: false,
         state,
         reason: None,
         since: SystemTime::UNIX_EPOCH,

@@ -1,7 +1,7 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
 //!     multishot accept --> client address --> scheme (L8), room in the table (K5) --> table --> task: connect, relay, close
-//!                                                `--no--> reset, count
+//!                                                `--no--> reset, count                            or: HTTP; or: Flash policy
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ use super::listening::Listening;
 use super::run::Shard;
 use super::table::Connection;
 use crate::config::{Scheme, is_private};
-use crate::l4;
-use crate::ring::{Stream, TcpListener, TcpStream, first, options};
+use crate::l4::{self, Answer, Fault, Side};
+use crate::ring::{Elapsed, Stream, TcpListener, TcpStream, first, options};
 
 /// After a failed accept (no descriptor left, say) the backlog waits for so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -144,6 +145,9 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
     if let Some(group) = &serving.relay {
         return shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
     }
+    if let Some(policy) = &serving.policy {
+        return shard.ring.spawn(serve_policy(Rc::clone(shard), id, connection, stream, Arc::clone(policy)));
+    }
     let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
     shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
 }
@@ -164,6 +168,28 @@ fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<Soc
 async fn serve_http(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, local: SocketAddr) {
     let reason = http::serve(&shard, &connection, &client, local).await;
     if !matches!(reason, CloseReason::Completed | CloseReason::IdleTimeout) {
+        client.abort();
+    }
+    close::finish(&shard, id, &connection, reason);
+}
+
+/// The whole of a connection to the Flash policy responder (requirement L6).
+async fn serve_policy(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, policy: Arc<str>) {
+    let limit = connection.listener.config.borrow().idle_timeout;
+    let reason = {
+        let received = |bytes| connection.moved(shard.ring.now(), Side::Client, bytes);
+        let answer = pin!(l4::answer_policy(&client, policy.as_bytes(), shard.ring.pool(), received));
+        let in_time = pin!(shard.ring.timeout(limit, answer));
+        let ordered_to_end = pin!(connection.ordered_to_end());
+        match first(in_time, ordered_to_end).await {
+            Ok(Ok(Ok(Answer::Answered))) => CloseReason::Completed,
+            Ok(Ok(Ok(Answer::NotAsked))) => CloseReason::UnknownRequest,
+            Ok(Ok(Err(error))) => Err(Fault { side: Side::Client, error }).into(),
+            Ok(Err(Elapsed)) => CloseReason::IdleTimeout,
+            Err(reason) => reason,
+        }
+    };
+    if !matches!(reason, CloseReason::Completed | CloseReason::UnknownRequest | CloseReason::IdleTimeout) {
         client.abort();
     }
     close::finish(&shard, id, &connection, reason);

@@ -39,11 +39,13 @@ pub enum CloseReason {
     Drained,
     /// This host ran out of something: descriptors, ports.
     Host,
+    /// The Flash policy responder was asked for something else (requirement L6).
+    UnknownRequest,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [CloseReason; 10] = [
+    pub const ALL: [CloseReason; 11] = [
         CloseReason::Completed,
         CloseReason::ClientFailed,
         CloseReason::TargetFailed,
@@ -54,6 +56,7 @@ impl CloseReason {
         CloseReason::TargetUnbound,
         CloseReason::Drained,
         CloseReason::Host,
+        CloseReason::UnknownRequest,
     ];
 
     /// The metric label.
@@ -70,6 +73,7 @@ impl CloseReason {
             CloseReason::TargetUnbound => "target_unbound",
             CloseReason::Drained => "drained",
             CloseReason::Host => "host",
+            CloseReason::UnknownRequest => "unknown_request",
         }
     }
 }

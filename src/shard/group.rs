@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use quanta::Instant;
 
 use super::report::{CheckCounts, GroupReport, TargetCounts, TargetReport};
-use crate::balance::{Balancer, Candidate, WhenNoneHealthy};
-use crate::config::{HealthCheck, KeepAlive, Target, TargetGroup};
+use crate::balance::{Balancer, Candidate, WhenNoneHealthy, Zone};
+use crate::config::{HealthCheck, KeepAlive, Snapshot, Target, TargetGroup};
 use crate::health::{Checking, Failure, State, TargetHealth, Thresholds, Transition};
 use crate::l4::Side;
 use crate::l7::{Keys, Tag, TargetConnections, Wish};
@@ -22,6 +22,8 @@ pub(super) struct Group {
     config: RefCell<Arc<TargetGroup>>,
     targets: RefCell<Vec<Rc<TargetState>>>,
     balancer: RefCell<Balancer>,
+    /// The zone whose targets go first; `None` where zones are no matter.
+    own_zone: RefCell<Option<Arc<str>>>,
     in_use: Cell<bool>,
     /// Index of the target of each tag, under all keys that are accepted.
     sessions: RefCell<HashMap<Tag, usize>>,
@@ -145,13 +147,14 @@ impl TargetState {
         }
     }
 
-    fn report(&self, config: &Target, check: Option<&HealthCheck>) -> TargetReport {
+    fn report(&self, config: &Target, check: Option<&HealthCheck>, stands_by: bool) -> TargetReport {
         let health = self.health.borrow();
         TargetReport {
             address: self.address,
             label: Arc::clone(&self.label),
             kind: config.kind,
             weight: config.weight,
+            stands_by,
             state: health.state(),
             reason: health.reason(),
             since: health.since(),
@@ -174,6 +177,7 @@ impl Group {
             balancer: RefCell::new(Balancer::new(config.algorithm, shard)),
             config: RefCell::new(Arc::new(empty)),
             targets: RefCell::default(),
+            own_zone: RefCell::default(),
             in_use: Cell::new(false),
             sessions: RefCell::default(),
             named: RefCell::default(),
@@ -204,7 +208,7 @@ impl Group {
     pub(super) fn apply(
         &self,
         config: &Arc<TargetGroup>,
-        keys: &Keys,
+        snapshot: &Snapshot,
         in_use: bool,
         now: SystemTime,
     ) -> Vec<Rc<TargetState>> {
@@ -228,8 +232,9 @@ impl Group {
             self.balancer.replace(Balancer::new(config.algorithm, self.shard));
         }
         self.config.replace(Arc::clone(config));
+        self.own_zone.replace(config.own_zone(&snapshot.balancer).cloned());
         self.refresh();
-        self.name_targets(keys);
+        self.name_targets(&snapshot.cookie_keys);
         before.into_values().collect()
     }
 
@@ -346,12 +351,13 @@ impl Group {
     fn refresh(&self) {
         let config = self.config.borrow();
         let targets = self.targets.borrow();
-        let candidates: Vec<Candidate> = config
-            .targets
-            .iter()
-            .zip(&*targets)
-            .map(|(config, state)| Candidate { weight: config.weight, healthy: state.health.borrow().is_healthy() })
-            .collect();
+        let own_zone = self.own_zone.borrow();
+        let candidate = |(config, state): (&Target, &Rc<TargetState>)| Candidate {
+            weight: config.weight,
+            healthy: state.health.borrow().is_healthy(),
+            zone: if own_zone.is_none() || config.zone == *own_zone { Zone::Own } else { Zone::Other },
+        };
+        let candidates: Vec<Candidate> = config.targets.iter().zip(&*targets).map(candidate).collect();
         let when_none_healthy = if config.fail_open { WhenNoneHealthy::SendToAll } else { WhenNoneHealthy::Refuse };
         self.balancer.borrow_mut().refresh(&candidates, when_none_healthy);
     }
@@ -360,10 +366,15 @@ impl Group {
         let config = self.config.borrow();
         let targets = self.targets.borrow();
         let check = config.health_check.as_ref();
+        let balancer = self.balancer.borrow();
+        let target = |(index, (config, state)): (usize, (&Target, &Rc<TargetState>))| {
+            state.report(config, check, balancer.stands_by(index))
+        };
         GroupReport {
             name: Arc::clone(&config.name),
-            failing_open: self.in_use.get() && self.balancer.borrow().is_failing_open(),
-            targets: config.targets.iter().zip(&*targets).map(|(config, state)| state.report(config, check)).collect(),
+            failing_open: self.in_use.get() && balancer.is_failing_open(),
+            leaving_zone: self.in_use.get() && balancer.is_leaving_zone(),
+            targets: config.targets.iter().zip(&*targets).enumerate().map(target).collect(),
         }
     }
 }

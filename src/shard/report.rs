@@ -117,6 +117,8 @@ pub struct GroupReport {
     pub name: Arc<str>,
     /// No target is healthy and traffic goes to all of them (requirement B5).
     pub failing_open: bool,
+    /// No target of the own zone is healthy and traffic goes to other zones (requirement B3).
+    pub leaving_zone: bool,
     /// Its targets, in the order of the snapshot.
     pub targets: Vec<TargetReport>,
 }
@@ -132,6 +134,8 @@ pub struct TargetReport {
     pub kind: TargetKind,
     /// Its weight.
     pub weight: u8,
+    /// It could serve, but is of another zone and waits until no target of the own zone can (requirement B3).
+    pub stands_by: bool,
     /// How this shard sees it.
     pub state: State,
     /// Why.

@@ -225,7 +225,7 @@ impl Shard {
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            let unbound = group.apply(config, &snapshot.cookie_keys, in_use.contains(&index), now);
+            let unbound = group.apply(config, snapshot, in_use.contains(&index), now);
             self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }
@@ -286,9 +286,13 @@ impl Shard {
             snapshot.groups.iter().map(|config| Rc::clone(&groups[&config.name])).collect()
         };
         let listenings = snapshot.listeners.iter().map(|config| {
-            let relay = if let Service::Relay(group) = config.service { Some(Rc::clone(&groups[group])) } else { None };
+            let (relay, policy) = match &config.service {
+                Service::Relay(group) => (Some(Rc::clone(&groups[*group])), None),
+                Service::FlashPolicy(policy) => (None, Some(Arc::clone(policy))),
+                Service::Http(_) => (None, None),
+            };
             let terms = Terms::new(snapshot, config).map(Rc::new);
-            let serving = Rc::new(Serving { relay, terms, groups: Rc::clone(&groups) });
+            let serving = Rc::new(Serving { relay, policy, terms, groups: Rc::clone(&groups) });
             // One that changes between tcp and http is another: its connections go on, or finish, by what they began with.
             let listening = match before.entry(Arc::clone(&config.name)) {
                 Entry::Occupied(known) if known.get().is_http() == serving.terms.is_some() => {
@@ -445,7 +449,10 @@ impl Shard {
                 .listeners
                 .iter()
                 .filter_map(|config| Some((config, listenings.get(&config.name)?)))
-                .map(|(config, listening)| listening.report(acceptors.contains_key(&config.address)))
+                .map(|(config, listening)| {
+                    // The responder and a listener may have one address, and one of the two is bound.
+                    listening.report(snapshot.is_bound(config) && acceptors.contains_key(&config.address))
+                })
                 .collect(),
             groups: snapshot
                 .groups

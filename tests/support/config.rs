@@ -13,6 +13,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Lines of `[balancer]`.
     pub keys: String,
+    /// Tables besides: `[flash_policy]`.
+    pub tables: String,
     /// `[access_log]`.
     pub access_log: Option<PathBuf>,
     /// Its other keys.
@@ -39,6 +41,8 @@ pub struct Group {
     pub keys: String,
     pub check: String,
     pub targets: Vec<(SocketAddr, u8)>,
+    /// Lines of these targets' tables.
+    pub target_keys: Vec<(SocketAddr, String)>,
 }
 
 /// Checks often enough that a test need not wait long, with room for a busy machine.
@@ -53,6 +57,7 @@ impl Config {
             shards: 2,
             admin: place::free(),
             keys: String::new(),
+            tables: String::new(),
             access_log: None,
             access_log_keys: String::new(),
             listeners: Vec::new(),
@@ -113,10 +118,10 @@ impl Config {
     }
 
     pub fn to_toml(&self) -> String {
-        let Config { shards, admin, keys, .. } = self;
+        let Config { shards, admin, keys, tables, .. } = self;
         let mut text = format!(
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
-             [admin]\nlisten = \"{admin}\"\n"
+             [admin]\nlisten = \"{admin}\"\n{tables}\n"
         );
         if let Some(path) = &self.access_log {
             let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);
@@ -136,7 +141,14 @@ impl Config {
 impl Group {
     /// An unchecked group without targets.
     pub fn new(name: &str) -> Self {
-        Group { name: name.into(), protocol: "tcp", keys: String::new(), check: NO_CHECK.into(), targets: Vec::new() }
+        Group {
+            name: name.into(),
+            protocol: "tcp",
+            keys: String::new(),
+            check: NO_CHECK.into(),
+            targets: Vec::new(),
+            target_keys: Vec::new(),
+        }
     }
 
     /// As `new`, of HTTP targets.
@@ -158,20 +170,28 @@ impl Group {
         self.targets.iter_mut().filter(|(address, _)| *address == target).for_each(|entry| entry.1 = weight);
     }
 
+    pub fn set_keys(&mut self, target: SocketAddr, keys: impl Into<String>) {
+        self.target_keys.retain(|(address, _)| *address != target);
+        self.target_keys.push((target, keys.into()));
+    }
+
     pub fn remove(&mut self, target: SocketAddr) {
         self.targets.retain(|(address, _)| *address != target);
     }
 
     fn write(&self, text: &mut String) {
-        let Group { name, protocol, keys, check, targets } = self;
+        let Group { name, protocol, keys, check, targets, target_keys } = self;
         let _ = write!(
             text,
             "\n[[target_group]]\nname = \"{name}\"\nprotocol = \"{protocol}\"\n{keys}\nhealth_check = {{ {check} }}\n"
         );
         for (address, weight) in targets {
             let (ip, port) = (address.ip(), address.port());
-            let _ =
-                write!(text, "  [[target_group.target]]\n  address = \"{ip}\"\n  port = {port}\n  weight = {weight}\n");
+            let more = target_keys.iter().find(|(of, _)| of == address).map_or("", |(_, keys)| keys);
+            let _ = write!(
+                text,
+                "  [[target_group.target]]\n  address = \"{ip}\"\n  port = {port}\n  weight = {weight}\n  {more}\n"
+            );
         }
     }
 }

@@ -55,6 +55,9 @@ pub struct NewTarget {
     pub address: Option<IpAddr>,
     /// 1 to 65535.
     pub port: u16,
+    /// Zone that it is in, where known.
+    #[serde(default)]
+    pub zone: Option<Arc<str>>,
     /// 0 to 100; 10 where nothing is said.
     #[serde(default)]
     pub weight: Option<u8>,
@@ -298,6 +301,7 @@ impl Place<'_> {
             kind: target.kind,
             instance_id: target.instance_id.clone(),
             eni_id: target.eni_id.clone(),
+            zone: target.zone.clone(),
             weight,
         })
     }

@@ -58,6 +58,9 @@ pub struct Registered {
     /// The interface that it was named by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eni_id: Option<Arc<str>>,
+    /// Zone that it is in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Arc<str>>,
     /// 0 to 100.
     pub weight: u8,
 }
@@ -110,6 +113,7 @@ impl Registered {
             kind: self.kind,
             instance_id: self.instance_id.clone(),
             eni_id: self.eni_id.clone(),
+            zone: self.zone.clone(),
             weight: self.weight,
         }
     }

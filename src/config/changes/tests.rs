@@ -46,8 +46,8 @@ fn address(last: u8) -> IpAddr {
 }
 
 fn new(last: u8, port: u16) -> NewTarget {
-    let (instance_id, eni_id) = (None, None);
-    NewTarget { kind: TargetKind::Cvm, instance_id, eni_id, address: Some(address(last)), port, weight: None }
+    let (instance_id, eni_id, zone) = (None, None, None);
+    NewTarget { kind: TargetKind::Cvm, instance_id, eni_id, address: Some(address(last)), port, zone, weight: None }
 }
 
 fn register(targets: Vec<NewTarget>) -> Change {

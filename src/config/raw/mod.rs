@@ -9,6 +9,7 @@ mod listener;
 mod rule;
 mod table;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ pub(super) struct Raw {
     pub cores: Option<At<Cores>>,
     pub admin: RawAdmin,
     pub access_log: Option<RawAccessLog>,
+    pub flash_policy: Option<RawFlashPolicy>,
     pub listeners: Vec<RawListener>,
     pub groups: Vec<RawGroup>,
 }
@@ -51,6 +53,8 @@ pub(super) struct RawBalancer {
     pub region: Option<At<Arc<str>>>,
     pub network: Option<At<Arc<str>>>,
     pub zone: Option<At<Arc<str>>>,
+    /// `zone` is there, be it wrong.
+    pub names_zone: bool,
     pub scheme: Option<At<Scheme>>,
     pub allow_public_targets: Option<At<bool>>,
     pub port_policy: Option<At<PortPolicy>>,
@@ -75,6 +79,15 @@ pub(super) struct RawAccessLog {
     pub rotate_keep: Option<At<u16>>,
 }
 
+/// `[flash_policy]`.
+pub(super) struct RawFlashPolicy {
+    /// Where the table begins.
+    pub line: usize,
+    pub enabled: Option<At<bool>>,
+    pub address: Option<At<SocketAddr>>,
+    pub document: Option<At<Arc<str>>>,
+}
+
 /// Reads the whole file.
 pub(super) fn read(root: &DeTable<'_>, report: &Report) -> Raw {
     let file = Table::open(root, 1, String::new(), &keys::FILE, report);
@@ -83,6 +96,7 @@ pub(super) fn read(root: &DeTable<'_>, report: &Report) -> Raw {
         cores: file.table("shards", "[shards]: ", &keys::SHARDS).and_then(|t| t.read("cores", values::cores)),
         admin: file.table("admin", "[admin]: ", &keys::ADMIN).map(|t| admin(&t)).unwrap_or_default(),
         access_log: file.table("access_log", "[access_log]: ", &keys::ACCESS_LOG).map(|t| access_log(&t)),
+        flash_policy: file.table("flash_policy", "[flash_policy]: ", &keys::FLASH_POLICY).map(|t| flash_policy(&t)),
         listeners: file.list("listener", "listener", &keys::LISTENER).iter().map(listener::listener).collect(),
         groups: file.list("target_group", "target group", &keys::TARGET_GROUP).iter().map(group::group).collect(),
     }
@@ -94,6 +108,7 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         region: table.read("region", values::name),
         network: table.read("network", values::name),
         zone: table.read("zone", values::name),
+        names_zone: !table.given(&["zone"]).is_empty(),
         scheme: table.read("scheme", values::scheme),
         allow_public_targets: table.read("allow_public_targets", values::boolean),
         port_policy: table.read("port_policy", values::port_policy),
@@ -120,5 +135,14 @@ fn access_log(table: &Table<'_>) -> RawAccessLog {
         format: table.read("format", values::log_format),
         rotate_bytes: table.read("rotate_size", values::size(&limits::LOG_ROTATE_BYTES)),
         rotate_keep: table.read("rotate_keep", values::number(&limits::LOG_ROTATE_KEEP)),
+    }
+}
+
+fn flash_policy(table: &Table<'_>) -> RawFlashPolicy {
+    RawFlashPolicy {
+        line: table.line,
+        enabled: table.read("enabled", values::boolean),
+        address: table.read("address", values::bind_address),
+        document: table.read("document", values::policy),
     }
 }

@@ -26,6 +26,7 @@ impl Scope<'_> {
             algorithm: value_or(raw.algorithm.as_ref(), Algorithm::default()),
             health_check,
             fail_open: value_or(raw.fail_open.as_ref(), limits::FAIL_OPEN_DEFAULT),
+            cross_zone: self.cross_zone(raw)?,
             connect_timeout: value_or(raw.connect_timeout.as_ref(), limits::CONNECT_TIMEOUT_DEFAULT),
             retries: value_or(raw.retries.as_ref(), limits::RETRIES_DEFAULT),
             http,
@@ -39,6 +40,22 @@ impl Scope<'_> {
             self.report.at(stray.line, stray.place.as_str(), Wrong::new("the group's targets are the API's", mend));
         }
         managed
+    }
+
+    /// Requirement B3.
+    fn cross_zone(&self, raw: &RawGroup) -> Option<bool> {
+        if let Some(cross_zone) = raw.cross_zone.as_ref().filter(|cross_zone| !cross_zone.value && !self.names_zone) {
+            let wrong = Wrong::new(
+                "targets of the balancer's zone cannot go first: nobody knows its zone",
+                "add zone to [balancer], or remove it",
+            );
+            self.report.at(cross_zone.line, format!("{}: cross_zone", raw.place), wrong);
+        }
+        let default = match raw.protocol.as_ref()?.value {
+            Protocol::Tcp => limits::CROSS_ZONE_TCP_DEFAULT,
+            Protocol::Http => limits::CROSS_ZONE_HTTP_DEFAULT,
+        };
+        Some(value_or(raw.cross_zone.as_ref(), default))
     }
 
     /// `None` for a tcp group.
@@ -126,6 +143,7 @@ impl Scope<'_> {
             kind,
             instance_id: raw.instance_id.as_ref().map(|id| id.value.clone()),
             eni_id: raw.eni_id.as_ref().map(|id| id.value.clone()),
+            zone: raw.zone.as_ref().map(|zone| zone.value.clone()),
             weight: value_or(raw.weight.as_ref(), limits::WEIGHT_DEFAULT),
         })
     }

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use super::{FirstSeen, Scope, value_or};
 use crate::config::error::Wrong;
 use crate::config::limits;
-use crate::config::raw::{RawAction, RawErrorPage, RawGroup, RawListener, RawVerb};
-use crate::config::snapshot::{AdminAddress, ErrorPage, Forwarded, Http, Hygiene, Listener, Protocol, Service};
+use crate::config::raw::{At, RawAction, RawErrorPage, RawGroup, RawListener, RawVerb};
+use crate::config::snapshot::{
+    AdminAddress, ErrorPage, Forwarded, Http, Hygiene, Listener, Protocol, Service, overlap,
+};
 use crate::config::values::PortPolicy;
 
 impl Scope<'_> {
     pub(super) fn listener(&self, raw: &RawListener, groups: &[RawGroup]) -> Option<Listener> {
-        self.port_is_allowed(raw);
+        if let Some(address) = &raw.address {
+            self.port_is_allowed(&raw.place, address);
+        }
         self.does_not_forward_to_itself(raw, groups);
         let protocol = raw.protocol.as_ref().map(|protocol| protocol.value);
         let (service, idle_timeout) = match protocol {
@@ -113,8 +117,7 @@ impl Scope<'_> {
     }
 
     /// Requirement L5.
-    fn port_is_allowed(&self, listener: &RawListener) {
-        let Some(address) = &listener.address else { return };
+    pub(super) fn port_is_allowed(&self, place: &str, address: &At<SocketAddr>) {
         let port = address.value.port();
         let allowed = port >= limits::CLB_PORT_MIN || limits::CLB_PORTS_LOW.contains(&port);
         if self.port_policy == PortPolicy::Any || allowed {
@@ -126,7 +129,7 @@ impl Scope<'_> {
             limits::CLB_PORTS_LOW.map(|port| port.to_string()).join(", "),
             limits::CLB_PORT_MIN
         );
-        self.report.at(address.line, format!("{}: address", listener.place), Wrong::new(what, mend));
+        self.report.at(address.line, format!("{place}: address"), Wrong::new(what, mend));
     }
 
     /// What is sent to a target would come back to the listener for ever, until descriptors run out.
@@ -148,7 +151,7 @@ impl Scope<'_> {
 
 impl RawAction {
     /// Whether it forwards to a group of this name.
-    fn names(&self, name: &Arc<str>) -> bool {
+    pub(super) fn names(&self, name: &Arc<str>) -> bool {
         let Some(RawVerb::Forward { groups, .. }) = &self.verb else { return false };
         groups.iter().any(|forward| forward.group.as_ref().is_some_and(|group| group.value == *name))
     }
@@ -156,11 +159,9 @@ impl RawAction {
 
 /// What errors call the admin endpoint, where a listener cannot be bound beside it. It does not share its port, so a
 /// wildcard on either side is in the other's way.
-fn taken_by_admin(admin: &AdminAddress, admin_line: Option<usize>, address: SocketAddr) -> Option<String> {
+pub(super) fn taken_by_admin(admin: &AdminAddress, admin_line: Option<usize>, address: SocketAddr) -> Option<String> {
     let AdminAddress::Tcp(admin) = admin else { return None };
-    let same_family = admin.is_ipv4() == address.is_ipv4();
-    let overlap = admin.ip() == address.ip() || admin.ip().is_unspecified() || address.ip().is_unspecified();
-    if admin.port() != address.port() || !same_family || !overlap {
+    if !overlap(*admin, address) {
         return None;
     }
     Some(match admin_line {

@@ -5,6 +5,7 @@
 
 mod action;
 mod check;
+mod flash;
 mod group;
 mod listener;
 
@@ -22,24 +23,31 @@ use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat
 use super::values::PortPolicy;
 use super::{Mode, limits};
 use crate::l7::Keys;
+use flash::Responder;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
 pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) -> Snapshot {
-    let Raw { balancer, cores, admin, access_log, listeners, groups } = raw;
+    let Raw { balancer, cores, admin, access_log, flash_policy, listeners, groups } = raw;
     let scope = Scope {
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
         allow_public_targets: value_or(balancer.allow_public_targets.as_ref(), false),
+        names_zone: balancer.names_zone,
         mode,
         files,
         report,
     };
     let admin_line = admin.listen.as_ref().map(|listen| listen.line);
     let admin = scope.admin(admin);
-    scope.names_are_unique(listeners.iter().map(|l| (l.place.as_str(), l.name.as_ref())));
+    let responder = Responder::new(flash_policy.as_ref());
+    let own_name = responder.iter().map(|responder| ("[flash_policy]", Some(&responder.name)));
+    scope.names_are_unique(own_name.chain(listeners.iter().map(|l| (l.place.as_str(), l.name.as_ref()))));
     scope.names_are_unique(groups.iter().map(|g| (g.place.as_str(), g.name.as_ref())));
     scope.addresses_are_unique(&listeners, &admin.listen, admin_line);
-    let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups)).map(Arc::new).collect();
+    let responder =
+        responder.map(|responder| scope.responder(&responder, &listeners, &groups, (&admin.listen, admin_line)));
+    let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups));
+    let listeners = listeners.chain(responder).map(Arc::new).collect();
     let cookie_keys = scope.cookie_keys(&balancer);
     Snapshot {
         revision: 1,
@@ -58,6 +66,8 @@ struct Scope<'r> {
     scheme: Scheme,
     port_policy: PortPolicy,
     allow_public_targets: bool,
+    /// `[balancer] zone` is there.
+    names_zone: bool,
     mode: Mode,
     files: &'r Files<'r>,
     report: &'r Report<'r>,

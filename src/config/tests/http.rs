@@ -28,7 +28,7 @@ fn http(listener: &str) -> Http {
 fn http_of(snapshot: &Snapshot) -> Http {
     match &snapshot.listeners[0].service {
         Service::Http(http) => Http::clone(http),
-        Service::Relay(_) => panic!("a relay"),
+        Service::Relay(_) | Service::FlashPolicy(_) => panic!("not http"),
     }
 }
 

@@ -206,6 +206,11 @@ fn values_of_a_target_group() {
             "fail_open = \"yes\"",
             "fail_open: expected true or false, found the string \"yes\"; write true or false, without quotes",
         ),
+        (
+            "cross_zone = false",
+            "cross_zone: targets of the balancer's zone cannot go first: nobody knows its zone; \
+             add zone to [balancer], or remove it",
+        ),
         ("connect_timeout = \"49ms\"", "connect_timeout: \"49ms\" is out of range; choose 50ms to 120s"),
         ("retries = 11", "retries: 11 is out of range; choose 0 to 10"),
         ("retries = -1", "retries: -1 is out of range; choose 0 to 10"),
@@ -288,6 +293,10 @@ fn r_g3_values_of_a_target() {
         (
             &format!("eni_id = \"eni-1\", {address}"),
             "eni_id: only targets of type \"eni\" have it; remove it, or set type = \"eni\"",
+        ),
+        (
+            &format!("zone = \"gz 3\", {address}"),
+            "zone: \"gz 3\" is not a name; use 1 to 80 letters, digits, dots, underscores or hyphens",
         ),
         (&format!("weight = 101, {address}"), "weight: 101 is out of range; choose 0 to 100"),
         ("address = \"10.0.0.9\", port = 0", "port: 0 is out of range; choose 1 to 65535"),

@@ -296,6 +296,23 @@ pub(super) fn log_format(value: &DeValue<'_>) -> Read<LogFormat> {
     choice(value, &[("json", LogFormat::Json), ("alb", LogFormat::Alb)])
 }
 
+/// A cross-domain policy. Whoever has typed the path of one should hear of it here, not from players.
+pub(super) fn policy(value: &DeValue<'_>) -> Read<Arc<str>> {
+    let policy = text(value)?;
+    if policy.len() > limits::FLASH_POLICY_BYTES_MAX {
+        let most = limits::FLASH_POLICY_BYTES_MAX >> 10;
+        return Err(Wrong::new(format!("the policy is longer than {most} KiB"), "shorten it"));
+    }
+    if policy.contains('\0') {
+        return Err(Wrong::new("a zero in the policy ends it for players", "remove it"));
+    }
+    if !policy.contains("<cross-domain-policy") {
+        let what = format!("{} is not a policy: it has no <cross-domain-policy>", quoted(policy));
+        return Err(Wrong::new(what, "write the document itself, in single quotes"));
+    }
+    Ok(policy.into())
+}
+
 /// One of a closed set of strings.
 fn choice<T: Clone>(value: &DeValue<'_>, known: &[(&str, T)]) -> Read<T> {
     let typed = text(value)?;

@@ -16,23 +16,27 @@ use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let head = (balancer(), cores(), admin(), option::of(http::access_log()));
-    (head, btree_map(name(), group(), 1..4)).prop_flat_map(|((balancer, cores, admin, access_log), groups)| {
-        let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
-        btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
-            access_log: access_log.clone(),
-            cookie_keys: resolve::keys_of_this_process(),
-            revision: 1,
-            balancer: balancer.clone(),
-            cores: cores.clone(),
-            admin: admin.clone(),
-            groups: groups.clone(),
-            listeners: (1000..)
-                .zip(listeners)
-                .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
-                .collect(),
-        })
-    })
+    let head = (balancer(), cores(), admin(), option::of(http::access_log()), option::of(responder()));
+    (head, btree_map(name(), group(), 1..4)).prop_flat_map(
+        |((balancer, cores, admin, access_log, responder), groups)| {
+            let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+            btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
+                access_log: access_log.clone(),
+                cookie_keys: resolve::keys_of_this_process(),
+                revision: 1,
+                balancer: balancer.clone(),
+                cores: cores.clone(),
+                admin: admin.clone(),
+                groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
+                listeners: (1000..)
+                    .zip(listeners)
+                    .map(|(port, (name, made))| named(&made, &name, port))
+                    .chain(responder.clone().map(|responder| Listener { scheme: balancer.scheme, ..responder }))
+                    .map(Arc::new)
+                    .collect(),
+            })
+        },
+    )
 }
 
 fn named(made: &Listener, name: &str, port: u16) -> Listener {
@@ -48,6 +52,13 @@ fn group_named(group: TargetGroup, name: &str) -> TargetGroup {
         stickiness.cookie = format!("{}{name}", limits::COOKIE_PREFIX_DEFAULT).into();
     }
     group
+}
+
+/// To stay in a zone that is not known is a mistake, unless it is a tcp group's default.
+fn in_reach(group: &TargetGroup, balancer: &Balancer) -> TargetGroup {
+    let by_default = group.protocol == Protocol::Tcp && !limits::CROSS_ZONE_TCP_DEFAULT;
+    let cross_zone = group.cross_zone || (balancer.zone.is_none() && !by_default);
+    TargetGroup { cross_zone, ..group.clone() }
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -81,6 +92,18 @@ fn balancer() -> impl Strategy<Value = Balancer> {
     )
 }
 
+/// Its port is none of the others'.
+fn responder() -> impl Strategy<Value = Listener> {
+    (any::<bool>().prop_flat_map(private), "[ -~]{0,40}").prop_map(|(ip, text)| Listener {
+        name: limits::FLASH_POLICY_NAME.into(),
+        protocol: Protocol::Tcp,
+        address: SocketAddr::new(ip, 843),
+        scheme: Scheme::default(),
+        idle_timeout: limits::FLASH_POLICY_TIMEOUT,
+        service: Service::FlashPolicy(format!("<cross-domain-policy>{text}").into()),
+    })
+}
+
 fn cores() -> impl Strategy<Value = Cores> {
     prop_oneof![
         Just(Cores::All),
@@ -102,7 +125,7 @@ fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + us
     let ip = any::<bool>().prop_flat_map(private);
     (ip, scheme(), millis(&limits::IDLE_TIMEOUT), service(groups)).prop_map(|(ip, scheme, idle_timeout, service)| {
         let protocol = match service {
-            Service::Relay(_) => Protocol::Tcp,
+            Service::Relay(_) | Service::FlashPolicy(_) => Protocol::Tcp,
             Service::Http(_) => Protocol::Http,
         };
         Listener { name: "".into(), protocol, address: SocketAddr::new(ip, 1), scheme, idle_timeout, service }
@@ -134,15 +157,17 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
         (algorithm(Protocol::Http), http::group()).prop_map(|(algorithm, http)| (algorithm, Some(http))),
     ];
     let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
-    let rest = (option::of(check(is_v6)), any::<bool>(), millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
+    let may = (any::<bool>(), any::<bool>());
+    let rest = (option::of(check(is_v6)), may, millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
     (kind, rest, targets).prop_map(
-        |((algorithm, http), (health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+        |((algorithm, http), (health_check, (fail_open, cross_zone), connect_timeout, retries), targets)| TargetGroup {
             name: "".into(),
             managed: Managed::default(),
             protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
             algorithm,
             health_check,
             fail_open,
+            cross_zone,
             connect_timeout,
             retries,
             http,
@@ -181,10 +206,10 @@ fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    (any::<bool>(), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, weight)| {
+    (any::<bool>(), option::of(text()), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, zone, weight)| {
         let (kind, instance_id, eni_id) =
             if is_cvm { (TargetKind::Cvm, id, None) } else { (TargetKind::Eni, None, id) };
-        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, weight }
+        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, zone, weight }
     })
 }
 

@@ -28,15 +28,17 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
-        "listener": snapshot.listeners.iter().map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
+        "listener": snapshot.listeners.iter().filter_map(|l| typed_listener(l, snapshot)).collect::<Vec<_>>(),
+        "flash_policy": snapshot.listeners.iter().find_map(|l| typed_responder(l)),
         "access_log": snapshot.access_log.as_ref().map(typed_access_log),
-        "target_group": snapshot.groups.iter().map(|group| typed_group(group)).collect::<Vec<_>>(),
+        "target_group": snapshot.groups.iter().map(|group| typed_group(group, zone.is_some())).collect::<Vec<_>>(),
     });
     remove_nulls(&mut root);
     toml::to_string(&root).expect("every value is one that TOML has")
 }
 
-fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
+/// `None` for the responder, which is not typed as a listener.
+fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Option<Value> {
     let mut typed = json!({
         "name": *listener.name,
         "protocol": listener.protocol.as_str(),
@@ -47,9 +49,15 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
     let more = match &listener.service {
         Service::Relay(group) => json!({ "default_action": { "forward": *snapshot.groups[*group].name } }),
         Service::Http(http) => typed_http(http, snapshot),
+        Service::FlashPolicy(_) => return None,
     };
     merge(&mut typed, more);
-    typed
+    Some(typed)
+}
+
+fn typed_responder(listener: &Listener) -> Option<Value> {
+    let Service::FlashPolicy(document) = &listener.service else { return None };
+    Some(json!({ "enabled": true, "address": listener.address, "document": **document }))
 }
 
 fn typed_http(http: &Http, snapshot: &Snapshot) -> Value {
@@ -152,13 +160,14 @@ fn typed_access_log(log: &AccessLog) -> Value {
     }
 }
 
-fn typed_group(group: &TargetGroup) -> Value {
+fn typed_group(group: &TargetGroup, zone_is_known: bool) -> Value {
     let mut typed = json!({
         "name": *group.name,
         "protocol": group.protocol.as_str(),
         "algorithm": group.algorithm,
         "health_check": group.health_check.as_ref().map_or_else(|| json!({ "protocol": "none" }), typed_check),
         "fail_open": group.fail_open,
+        "cross_zone": (group.cross_zone || zone_is_known).then_some(group.cross_zone),
         "connect_timeout": typed_duration(group.connect_timeout),
         "retries": group.retries,
         "target": group.targets.iter().map(typed_target).collect::<Vec<_>>(),
@@ -239,6 +248,7 @@ fn typed_target(target: &Target) -> Value {
         "type": target.kind,
         "instance_id": target.instance_id.as_deref(),
         "eni_id": target.eni_id.as_deref(),
+        "zone": target.zone.as_deref(),
         "address": target.address.ip(),
         "port": target.address.port(),
         "weight": target.weight,

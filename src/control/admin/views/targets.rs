@@ -26,6 +26,8 @@ impl View {
             "algorithm": group.algorithm,
             "fail_open": group.fail_open,
             "failing_open": reports.iter().any(|(_, report)| report.failing_open),
+            "cross_zone": group.cross_zone,
+            "leaving_zone": reports.iter().any(|(_, report)| report.leaving_zone),
             "connect_timeout_seconds": seconds(group.connect_timeout),
             "retries": group.retries,
             "health_check": group.health_check.as_ref().map(health_check),
@@ -52,7 +54,9 @@ impl View {
             "type": target.kind,
             "instance_id": target.instance_id.as_deref(),
             "eni_id": target.eni_id.as_deref(),
+            "zone": target.zone.as_deref(),
             "weight": target.weight,
+            "stands_by": reports.iter().any(|(_, report)| report.stands_by),
             "health": health(reports),
             "checks_per_second": checks_per_second,
             "checks": {
