@@ -90,7 +90,7 @@ impl fmt::Display for ConfigError {
 
 /// What is wrong with a value and how to mend it; the reader of the value adds the place.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     pub what: String,
     pub mend: String,
 }

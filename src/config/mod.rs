@@ -28,6 +28,7 @@ use toml::de::DeTable;
 
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
+pub(crate) use private::{check_unicast, is_private_network};
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Protocol,
