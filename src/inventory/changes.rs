@@ -38,11 +38,14 @@ pub fn released<'t>(
     instance: &str,
     bindings: impl IntoIterator<Item = Binding<'t>>,
 ) -> Vec<Binding<'t>> {
-    let goes = |binding: &Binding<'_>| {
-        let is_near = place.cross_region != CrossRegion::Multi || binding.region == place.region.as_deref();
-        binding.instance == Some(instance) && is_near
-    };
+    let goes = |binding: &Binding<'_>| binding.instance == Some(instance) && !outlives_release(place, binding.region);
     bindings.into_iter().filter(goes).collect()
+}
+
+/// Whether a target of this region stays bound when its instance is released.
+#[must_use]
+pub fn outlives_release(place: &Place, region: Option<&str>) -> bool {
+    place.cross_region == CrossRegion::Multi && region != place.region.as_deref()
 }
 
 /// What becomes of a target whose interface has changed.

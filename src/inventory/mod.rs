@@ -24,7 +24,7 @@ mod regions;
 mod tests;
 
 pub use bind::{Bound, TargetName, bind, rebind};
-pub use changes::{Binding, Moved, Scaled, moved, released, scaled};
+pub use changes::{Binding, Moved, Scaled, moved, outlives_release, released, scaled};
 pub use id::Id;
 pub use listed::{Inventory, Owner};
 pub use place::{Addresses, CrossRegion, Place};

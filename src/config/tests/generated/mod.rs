@@ -12,13 +12,15 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::inventory::{Addresses, CrossRegion};
 use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let head = (balancer(), cores(), admin(), option::of(http::access_log()));
     (head, btree_map(name(), group(), 1..4)).prop_flat_map(|((balancer, cores, admin, access_log), groups)| {
-        let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+        let groups = groups.into_iter().map(|(name, group)| (name, group_at(group, &balancer)));
+        let groups: Vec<_> = groups.map(|(name, group)| Arc::new(group_named(group, &name))).collect();
         btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
             access_log: access_log.clone(),
             cookie_keys: resolve::keys_of_this_process(),
@@ -27,6 +29,8 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             cores: cores.clone(),
             admin: admin.clone(),
             groups: groups.clone(),
+            inventory: Arc::default(),
+            left_out: Vec::new(),
             listeners: (1000..)
                 .zip(listeners)
                 .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
@@ -68,8 +72,38 @@ fn millis(range: &std::ops::RangeInclusive<Duration>) -> impl Strategy<Value = D
 }
 
 fn balancer() -> impl Strategy<Value = Balancer> {
-    (text(), option::of(text()), option::of(text()), option::of(text()), scheme())
-        .prop_map(|(name, region, network, zone, scheme)| Balancer { name, region, network, zone, scheme })
+    let names = (text(), option::of(text()), option::of(text()), option::of(text()));
+    let snat = btree_set(any::<bool>().prop_flat_map(private), 0..4);
+    (names, scheme(), any::<bool>(), option::of(select(vec![CrossRegion::Off, CrossRegion::Multi])), snat).prop_map(
+        |((name, region, network, zone), scheme, cross_network, cross_region, snat)| Balancer {
+            // Without a region none is another one.
+            cross_region: cross_region.filter(|_| region.is_some()).unwrap_or_default(),
+            name,
+            region,
+            network,
+            zone,
+            scheme,
+            cross_network,
+            snat_addresses: snat.into_iter().filter(|_| cross_network).collect(),
+            target_addresses: Addresses::Private,
+        },
+    )
+}
+
+/// Where its targets are: beside the balancer, but for those in a data centre, if it may reach them.
+fn group_at(mut group: TargetGroup, balancer: &Balancer) -> TargetGroup {
+    for target in &mut group.targets {
+        let same_family = |source: &IpAddr| source.is_ipv4() == target.address.is_ipv4();
+        if target.kind == TargetKind::Idc && balancer.snat_addresses.iter().any(same_family) {
+            continue;
+        }
+        if target.kind == TargetKind::Idc {
+            target.kind = TargetKind::Cvm;
+        }
+        target.region.clone_from(&balancer.region);
+        target.network.clone_from(&balancer.network);
+    }
+    group
 }
 
 fn cores() -> impl Strategy<Value = Cores> {
@@ -125,9 +159,10 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
         (algorithm(Protocol::Http), http::group()).prop_map(|(algorithm, http)| (algorithm, Some(http))),
     ];
     let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
-    let rest = (option::of(check(is_v6)), any::<bool>(), millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
+    let whose = select(vec![Managed::File, Managed::Api]);
+    let rest = (option::of(check(is_v6)), any::<bool>(), millis(&limits::CONNECT_TIMEOUT), limits::RETRIES, whose);
     (kind, rest, targets).prop_map(
-        |((algorithm, http), (health_check, fail_open, connect_timeout, retries), targets)| TargetGroup {
+        |((algorithm, http), (health_check, fail_open, connect_timeout, retries, managed), targets)| TargetGroup {
             name: "".into(),
             protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
             algorithm,
@@ -136,7 +171,11 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
             connect_timeout,
             retries,
             http,
-            targets: targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+            targets: match managed {
+                Managed::File => targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+                Managed::Api => Vec::new(),
+            },
+            managed,
         },
     )
 }
@@ -171,10 +210,24 @@ fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    (any::<bool>(), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, weight)| {
-        let (kind, instance_id, eni_id) =
-            if is_cvm { (TargetKind::Cvm, id, None) } else { (TargetKind::Eni, None, id) };
-        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, weight }
+    let kind = select(vec![TargetKind::Cvm, TargetKind::Eni, TargetKind::Idc]);
+    (kind, option::of(text()), limits::WEIGHT).prop_map(|(kind, id, weight)| {
+        let (instance_id, eni_id) = match kind {
+            TargetKind::Cvm => (id, None),
+            TargetKind::Eni => (None, id),
+            TargetKind::Idc => (None, None),
+        };
+        Target {
+            address: address("10.0.0.1:1"),
+            label: "".into(),
+            kind,
+            instance_id,
+            eni_id,
+            region: None,
+            network: None,
+            zone: None,
+            weight,
+        }
     })
 }
 
