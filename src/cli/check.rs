@@ -1,4 +1,4 @@
-//! `weir check`: one line when the config is good, else every mistake.
+//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use crate::config::{self, Snapshot};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
     let snapshot = config::load(path).map_err(|errors| errors.to_string())?;
+    snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())
 }

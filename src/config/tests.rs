@@ -4,6 +4,7 @@ mod files;
 mod flash;
 mod generated;
 mod http;
+mod inventory;
 mod mistakes;
 mod mistakes_http;
 
@@ -43,7 +44,7 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
 }
 
 fn parse_on_disk(text: &str, mode: Mode) -> Result<Snapshot, Errors> {
-    parse_with("lb.toml", text, mode, &Files { folder: Path::new(""), read: &disk })
+    parse_with("lb.toml", text, mode, &Files { folder: Path::new(""), read: &disk }, SystemTime::UNIX_EPOCH)
 }
 
 fn good(text: &str) -> Snapshot {

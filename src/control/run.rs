@@ -93,7 +93,8 @@ async fn serve(
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let empty = Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
+    let empty =
+        Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), left_out: Vec::new(), ..snapshot.clone() };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
     let given = Given {
@@ -194,6 +195,9 @@ pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> R
         tracing::error!("{error}");
     }
     let now = SystemTime::now();
+    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
+        tracing::warn!("left out: {line}");
+    }
     let mut state = control.state();
     state.took_effect(&new, origin, now);
     if !missing.is_empty() {

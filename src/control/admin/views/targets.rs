@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{View, micros, rfc3339, seconds};
-use crate::config::{CheckProtocol, HealthCheck, Listener, Target, TargetGroup};
+use crate::config::{CheckProtocol, HealthCheck, Listener, Managed, Target, TargetGroup};
 use crate::health::{Failure, LastCheck, State};
 use crate::metrics;
 use crate::shard::{GroupReport, TargetReport};
@@ -23,6 +23,10 @@ impl View {
         json!({
             "name": &*group.name,
             "protocol": group.protocol.as_str(),
+            "managed": match group.managed {
+                Managed::File => "file",
+                Managed::Api => "api",
+            },
             "algorithm": group.algorithm,
             "fail_open": group.fail_open,
             "failing_open": reports.iter().any(|(_, report)| report.failing_open),
@@ -50,7 +54,9 @@ impl View {
         json!({
             "address": target.address.ip(),
             "port": target.address.port(),
-            "network": self.snapshot.balancer.network.as_deref(),
+            "region": target.region.as_deref(),
+            "network": target.network.as_deref(),
+            "zone": target.zone.as_deref(),
             "type": target.kind,
             "instance_id": target.instance_id.as_deref(),
             "eni_id": target.eni_id.as_deref(),
