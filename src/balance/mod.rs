@@ -129,6 +129,15 @@ impl Balancer {
         }
     }
 
+    /// What `pick` would answer now. The rotation stays where it is: whoever only looks takes nobody's turn.
+    #[must_use]
+    pub fn peek(&self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        match &self.picker {
+            Picker::RoundRobin(picker) => picker.peek(usable),
+            Picker::LeastConnections(picker) => picker.peek(load, usable),
+        }
+    }
+
     /// Indices of the targets that may be picked at all.
     pub fn eligible(&self) -> impl Iterator<Item = usize> {
         self.eligible.iter().map(|entry| entry.target)
