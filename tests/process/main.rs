@@ -11,6 +11,7 @@ mod changes;
 mod checks;
 mod cli;
 mod drain;
+mod explain;
 mod health;
 mod http_checks;
 mod http_corpus;
