@@ -1,6 +1,6 @@
 //! An explanation as the API writes it, and as a client of the API may read it: docs/explain.md.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +41,7 @@ pub struct Outcome {
     pub kind: OutcomeKind,
     /// What the client is answered with, where the balancer answers itself.
     pub status: Option<u16>,
-    /// Who may get it: next on one of the shards, in one of the groups. Each once.
+    /// Who may get it: next on one of the shards that take the connection, in one of the groups. Each once.
     pub targets: Vec<String>,
     /// The same in a sentence.
     pub text: String,
@@ -341,8 +341,9 @@ impl Outcome {
 
     fn forwarded(explained: &Explained, groups: &[&Group], shards: &[Shard]) -> Self {
         let mut targets: Vec<String> = Vec::new();
-        for next in shards.iter().flat_map(|shard| &shard.target_groups).filter_map(|group| group.next.as_ref()) {
-            let target = std::net::SocketAddr::new(next.address, next.port).to_string();
+        let admitting = shards.iter().filter(|shard| shard.admits);
+        for next in admitting.flat_map(|shard| &shard.target_groups).filter_map(|group| group.next.as_ref()) {
+            let target = SocketAddr::new(next.address, next.port).to_string();
             if !targets.contains(&target) {
                 targets.push(target);
             }

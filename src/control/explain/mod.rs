@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Rules are a matter of the snapshot, so they are tried here; whose turn it is, each shard knows for itself. Nothing is sent to a
-//! target, no turn is taken, no counter moves.
+//! target, no turn is taken, no counter moves. docs/explain.md is what operators read.
 //! Always: shards are asked for one explanation at a time, with a pause after it, so that who asks often holds up nobody but
 //! others who ask.
 

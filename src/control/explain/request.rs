@@ -10,7 +10,7 @@ use crate::config::{Listener, Service, Snapshot};
 use crate::l7::explain::{self, Fate, Forwarding, Share};
 use crate::l7::framing::{Finding, RequestHead};
 use crate::l7::router::{self, PathMatch, QueryMatch, Tried};
-use crate::l7::{Ends, Terms, Why};
+use crate::l7::{Ends, Tag, Terms, Why};
 
 /// Explains the request by the rules of `listener`, which serves http.
 pub(super) fn explain(
@@ -172,7 +172,7 @@ fn wanted_parameter(query: &QueryMatch) -> String {
     format!("{}={}", query.key.as_deref().unwrap_or("*"), query.value)
 }
 
-fn forward(snapshot: &Snapshot, forwarding: &Forwarding<'_>) -> (Action, Vec<(usize, Option<crate::l7::Tag>)>) {
+fn forward(snapshot: &Snapshot, forwarding: &Forwarding<'_>) -> (Action, Vec<(usize, Option<Tag>)>) {
     let rewritten = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
     let possible = forwarding.groups.iter().filter(|share| share.chance > 0.0);
     let asked = possible.map(|share| (share.group, share.session.as_ref().and_then(|session| session.target)));

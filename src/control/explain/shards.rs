@@ -1,5 +1,6 @@
 //! Every shard's view of the targets, asked for and put into words.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,7 +97,7 @@ fn group(config: &TargetGroup, answer: &GroupAnswer, brings: Brings) -> ShardGro
         let address = answer.targets.get(index)?.address;
         Some(NextTarget { address: address.ip(), port: address.port(), by })
     });
-    let name = next.as_ref().map(|next| std::net::SocketAddr::new(next.address, next.port).to_string());
+    let name = next.as_ref().map(|next| SocketAddr::new(next.address, next.port).to_string());
     let targets = answer.targets.iter().map(|answer| target(answer, name.as_deref()));
     let unbound = answer.unbound.iter().map(|(address, active)| Target {
         address: address.ip(),

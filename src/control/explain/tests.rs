@@ -1,11 +1,13 @@
 //! Explanations by a snapshot, with no shard behind it, one that the test plays, or a real one.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::*;
@@ -13,7 +15,7 @@ use crate::config::{Mode, parse};
 use crate::control::shards::Shards;
 use crate::control::state::{Given, Phase};
 use crate::control::tests::played;
-use crate::shard::{Admits, Answer, GroupAnswer, Next, Order};
+use crate::shard::{Admits, Answer, GroupAnswer, Next, Order, Standing};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -247,11 +249,12 @@ async fn groups_have_their_chance_and_without_a_cookie_no_session() {
     assert_eq!(groups[1].session, None);
     assert!(explanation.outcome.text.starts_with("rule 10 forwards to app or canary;"), "{:?}", explanation.outcome);
 
-    let cookies = "header=Cookie:+WEIRTG10=forged;+WEIR=forged";
+    let cookies = "header=Cookie:+WEIRTG10=forged;+WEIR-app=forged";
     let explanation =
         explained(&format!("listener=web&client=192.0.2.9&host=img.example.com&path=/s/&{cookies}")).await;
     let Some(Action::Forward { groups, session, .. }) = &explanation.action else { panic!("a forward") };
     assert_eq!(session.as_ref().map(|session| session.brought), Some(Brought::NotAccepted));
+    assert_eq!(groups[0].session.as_ref().map(|session| session.brought), Some(Brought::NotAccepted));
     assert!(groups[0].chance > 0.7 && groups[0].chosen == Chosen::ByWeight, "{groups:?}");
 }
 
@@ -323,7 +326,7 @@ async fn every_shard_is_asked_and_one_that_does_not_answer_holds_nobody_up_for_l
     let shards = explanation.unwrap().shards;
     assert_eq!((shards[0].admits, shards[0].revision, &shards[0].reason), (true, Some(1), &None));
     let unbound = &shards[0].target_groups[0].targets[0];
-    assert_eq!((unbound.why, unbound.active, unbound.weight), (crate::shard::Standing::Unbound, 2, None));
+    assert_eq!((unbound.why, unbound.active, unbound.weight), (Standing::Unbound, 2, None));
     assert_eq!((shards[1].admits, shards[1].revision, shards[1].reason.as_deref()), (false, None, Some("no_answer")));
     assert!(asked_silent.try_recv().is_ok());
 }
@@ -356,5 +359,56 @@ fn an_explanation_reads_back_as_it_was_written() {
         let explanation = runtime.block_on(explained(query));
         let text = serde_json::to_string(&explanation).unwrap();
         assert_eq!(serde_json::from_str::<Explanation>(&text).unwrap(), explanation);
+    }
+}
+
+/// Every key of an object, and of those within.
+fn keys_of(value: &Value, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| {
+            keys.insert(key.clone());
+            keys_of(value, keys);
+        }),
+        Value::Array(values) => values.iter().for_each(|value| keys_of(value, keys)),
+        _ => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_documentation_names_every_key_and_every_reason() {
+    let documentation = include_str!("../../../docs/explain.md");
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let playing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let Ok(Order::Explain(_, reply)) = orders.try_recv() else { panic!("it is asked") };
+        reply.send(answer(Admits::Yes)).unwrap();
+    };
+    let relayed = asked("listener=relay&client=10.1.2.3");
+    let (relayed, ()) = tokio::join!(explain(&control, &relayed), playing);
+    let mut keys = BTreeSet::new();
+    for explanation in [
+        relayed.unwrap(),
+        explained("listener=web&client=192.0.2.9&host=img.example.com&path=/s/").await,
+        explained("listener=web&client=192.0.2.9&path=/old/").await,
+        explained("listener=web&client=198.51.100.9&method=PUT").await,
+        explained("listener=web&client=192.0.2.9&method=TRACE").await,
+    ] {
+        keys_of(&serde_json::to_value(explanation).unwrap(), &mut keys);
+    }
+    assert!(keys.len() > 40, "{keys:?}");
+    let reasons = [
+        Standing::Next,
+        Standing::WeightZero,
+        Standing::Loopback,
+        Standing::NotHealthy,
+        Standing::OtherZone,
+        Standing::SessionElsewhere,
+        Standing::NotItsTurn,
+        Standing::Unbound,
+    ];
+    let reasons = reasons.map(|reason| serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned());
+    for word in keys.into_iter().chain(reasons) {
+        assert!(documentation.contains(&format!("`{word}`")), "docs/explain.md does not name {word}");
     }
 }
