@@ -1,7 +1,7 @@
 //! `GET /v1/explain`: what it says would happen is what happens then, and a look changes nothing.
 
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -88,10 +88,10 @@ fn a_tcp_connection_is_explained_on_every_shard() {
 
 #[test]
 fn every_other_target_says_why_not_on_every_shard() {
-    let (hold, held) = mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let (finish, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
     let busy = Target::start(http_target::serve(move |_| {
-        let _ = held.lock().expect("no panic under it").recv_timeout(Duration::from_secs(60));
+        let _ = wait.lock().expect("no panic under it").recv_timeout(Duration::from_secs(60));
         http_target::ok("busy")
     }));
     let (good, drained, dead) = (http_target::start("good"), http_target::start("drained"), place::free());
@@ -117,7 +117,7 @@ fn every_other_target_says_why_not_on_every_shard() {
     // One shard had the request.
     let unbound = why(&explanation, busy.address);
     assert_eq!(unbound.iter().map(|(code, _)| code.as_str()).collect::<Vec<_>>(), ["unbound"], "{explanation}");
-    hold.send(()).expect("it waits");
+    finish.send(()).expect("it waits");
     assert_eq!(request.join().expect("no panic").expect("an answer"), "busy");
     wait_until("it is forgotten", || why(&explain(&weir, LOCAL), busy.address).is_empty());
 
@@ -230,6 +230,39 @@ fn a_session_counts_only_where_its_cookie_is_given() {
 }
 
 #[test]
+fn group_stickiness_leaves_nothing_to_chance() {
+    let (app, b) = (http_target::start("app"), http_target::start("b"));
+    let (mut config, web) = Config::http(&[app.address]);
+    config = config.group(Group::http("b").target(b.address, 10));
+    config.web().tables = r#"
+        [[listener.rule]]
+        priority = 7
+        path = "/x"
+        action = { forward = [{ group = "app", weight = 1 }, { group = "b", weight = 3 }], group_stickiness = "60s" }
+        "#
+    .into();
+    let weir = Weir::start(config);
+    let groups = |query: &str| {
+        let explanation = explain(&weir, &format!("{LOCAL}&path=/x{query}"));
+        let groups = explanation["action"]["groups"].as_array().expect("groups").clone();
+        let chances = groups.iter().map(|group| group["chance"].as_f64().unwrap_or_default()).collect::<Vec<_>>();
+        let chosen = groups.iter().map(|group| group["chosen"].clone()).collect::<Vec<_>>();
+        let asked = explanation["shards"][0]["target_groups"].as_array().map(Vec::len);
+        (chances, chosen, asked)
+    };
+    assert_eq!(groups(""), (vec![0.25, 0.75], vec!["by_weight".into(), "by_weight".into()], Some(2)));
+    let answer = http::ask(web, http::get("/x")).expect("an answer");
+    let cookie = answer.value("set-cookie").split(';').next().unwrap_or_default().replace('=', "%3D");
+    let mut chances = vec![0.0, 1.0];
+    let mut chosen: Vec<Value> = vec!["session_elsewhere".into(), "by_session".into()];
+    if answer.text() == "app" {
+        chances.reverse();
+        chosen.reverse();
+    }
+    assert_eq!(groups(&format!("&header=Cookie:+{cookie}")), (chances, chosen, Some(1)));
+}
+
+#[test]
 fn what_cannot_be_explained_is_refused_with_a_code_a_message_and_a_hint() {
     let target = Target::start(handlers::identify("a"));
     let (config, _) = Config::relay(&[target.address]);
@@ -259,8 +292,7 @@ fn what_cannot_be_explained_is_refused_with_a_code_a_message_and_a_hint() {
 fn many_who_ask_about_a_group_of_a_thousand_do_not_disturb_clients() {
     let target = Target::start(handlers::identify("a"));
     let (mut config, web) = Config::relay(&[target.address]);
-    let idle = (0..999).map(|index| (SocketAddr::from(([10, 1, (index / 250) as u8, (index % 250) as u8], 80)), 0));
-    config.app().targets.extend(idle);
+    config.app().targets.extend((81..1_080).map(|port| (SocketAddr::from(([10, 1, 2, 3], port)), 0)));
     let weir = Weir::start(config);
     let load = Load::start(web, 100, client::ask);
     let (weir, admin) = (&weir, weir.config.admin);

@@ -1,5 +1,6 @@
 //! A request that was never sent: written as a client would, read as a listener does, and held against the rules.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -70,7 +71,8 @@ fn written(asked: &Asked, listener: &Listener) -> Vec<u8> {
     let query = asked.query.as_ref().map_or(String::new(), |query| format!("?{query}"));
     let mut head = format!("{} {}{query} HTTP/1.1\r\nHost: {}\r\n", method(asked), path(asked), host(asked, listener));
     for (name, value) in &asked.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        // Writing to a string does not fail.
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head.push_str("\r\n");
     head.into_bytes()

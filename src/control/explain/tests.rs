@@ -299,7 +299,7 @@ async fn a_tcp_listener_has_no_rules_and_refuses_as_it_would() {
     assert!(matches!(refused, Err(Unexplained::NoListener(name)) if name == "wbe"));
 }
 
-fn answer(admits: Admits) -> Box<Answer> {
+fn answer(admits: Admits) -> Answer {
     let group = GroupAnswer {
         name: "plain".into(),
         failing_open: false,
@@ -307,7 +307,7 @@ fn answer(admits: Admits) -> Box<Answer> {
         targets: Vec::new(),
         unbound: vec![("10.0.0.9:80".parse().unwrap(), 2)],
     };
-    Box::new(Answer { revision: 1, admits, groups: vec![group] })
+    Answer { revision: 1, admits, groups: vec![group] }
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,7 +320,7 @@ async fn every_shard_is_asked_and_one_that_does_not_answer_holds_nobody_up_for_l
         let Ok(Order::Explain(question, reply)) = asked_good.try_recv() else { panic!("it is asked") };
         assert_eq!((&*question.listener, question.groups.len()), ("relay", 1));
         assert_eq!((&*question.groups[0].0, question.client), ("plain", "10.1.2.3".parse().unwrap()));
-        reply.send(answer(Admits::Yes)).unwrap();
+        reply.send(Box::new(answer(Admits::Yes))).unwrap();
     };
     let (explanation, ()) = tokio::join!(explain(&control, &asked), playing);
     let shards = explanation.unwrap().shards;
@@ -338,7 +338,7 @@ async fn whoever_asks_often_waits_for_others_who_ask() {
     tokio::spawn(async move {
         loop {
             while let Ok(Order::Explain(_, reply)) = orders.try_recv() {
-                reply.send(answer(Admits::Draining)).unwrap();
+                reply.send(Box::new(answer(Admits::Draining))).unwrap();
             }
             tokio::time::sleep(Duration::from_micros(100)).await;
         }
@@ -382,7 +382,7 @@ async fn the_documentation_names_every_key_and_every_reason() {
     let playing = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let Ok(Order::Explain(_, reply)) = orders.try_recv() else { panic!("it is asked") };
-        reply.send(answer(Admits::Yes)).unwrap();
+        reply.send(Box::new(answer(Admits::Yes))).unwrap();
     };
     let relayed = asked("listener=relay&client=10.1.2.3");
     let (relayed, ()) = tokio::join!(explain(&control, &relayed), playing);
