@@ -14,7 +14,7 @@ use crate::shard::{self, Admits, Answer, GroupAnswer, Next, Question, Standing, 
 
 /// How long the shards have.
 const LIMIT: Duration = Duration::from_secs(1);
-/// From one explanation to the next: an answer about five groups of 1,000 targets takes a shard about a millisecond.
+/// From one explanation to the next: an answer about five groups of 1,000 targets takes a shard less than a millisecond.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Who may ask the shards now.
