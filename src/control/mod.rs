@@ -12,6 +12,7 @@
 mod admin;
 mod bind;
 mod error;
+pub mod explain;
 mod host;
 mod notify;
 mod reports;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::explain::Pace;
 use super::host;
 use super::reports::Reporter;
 use super::shards::{Life, Shards};
@@ -21,6 +22,7 @@ pub(super) struct Control {
     pub(super) given: Given,
     pub(super) shards: Shards,
     pub(super) reporter: Reporter,
+    pub(super) explaining: Pace,
     state: Mutex<State>,
 }
 
@@ -88,7 +90,8 @@ impl Control {
     pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, given: Given) -> Arc<Self> {
         let state =
             State { phase: Phase::Starting, snapshot: empty, revisions: VecDeque::new(), reloads: Reloads::default() };
-        Arc::new(Control { given, reporter: Reporter::new(&shards), shards, state: Mutex::new(state) })
+        let (reporter, explaining) = (Reporter::new(&shards), Pace::default());
+        Arc::new(Control { given, reporter, explaining, shards, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.

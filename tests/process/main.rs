@@ -11,6 +11,7 @@ mod changes;
 mod checks;
 mod cli;
 mod drain;
+mod explain;
 mod flash;
 mod health;
 mod http_checks;

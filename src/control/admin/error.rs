@@ -19,6 +19,11 @@ impl ApiError {
         ApiError { status: StatusCode::NOT_FOUND, code: "not_found", message, hint }
     }
 
+    /// A parameter of the query is missing or wrong.
+    pub(super) fn bad_parameter(message: String, hint: &'static str) -> Self {
+        ApiError { status: StatusCode::BAD_REQUEST, code: "bad_parameter", message, hint }
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         ApiError {
             status: StatusCode::METHOD_NOT_ALLOWED,

@@ -31,6 +31,7 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
         .route("/v1/target-groups/{group}/targets", get(api::targets))
         .route("/v1/shards", get(api::shards))
         .route("/v1/revisions", get(api::revisions))
+        .route("/v1/explain", get(api::explain))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))
@@ -66,7 +67,7 @@ async fn not_found() -> ApiError {
     ApiError::not_found(
         "there is nothing at this path".to_owned(),
         "see /v1/balancer, /v1/listeners, /v1/target-groups, \
-         /v1/shards, /v1/revisions, /metrics, /livez, /readyz",
+         /v1/shards, /v1/revisions, /v1/explain, /metrics, /livez, /readyz",
     )
 }
 

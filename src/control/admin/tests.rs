@@ -83,7 +83,7 @@ async fn everything_but_liveness_and_readiness_needs_the_token() {
     let endpoint = Endpoint::start(Some(TOKEN));
     endpoint.control.state().phase = Phase::Serving;
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
-    for path in ["/metrics", "/v1/balancer", "/v1/target-groups", "/nothing", "/livez/", "//livez"] {
+    for path in ["/metrics", "/v1/balancer", "/v1/explain", "/nothing", "/livez/", "//livez"] {
         let (status, body) = endpoint.get(path).await;
         assert_eq!((status, error_code(&body).as_str()), (401, "unauthorized"), "{path}");
     }
