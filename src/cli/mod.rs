@@ -127,6 +127,37 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// Every command and option is described, in a table or an example, and the README names every command.
+    #[test]
+    fn the_documentation_has_every_command_and_option() {
+        let page = include_str!("../../docs/commands.md");
+        let readme = include_str!("../../README.md");
+        let mut waiting = vec![(Arguments::command(), "weir".to_owned())];
+        while let Some((command, line)) = waiting.pop() {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let described = [" ", "`"].iter().any(|end| page.contains(&format!("--{option}{end}")));
+                assert!(described, "--{option} of {line}");
+            }
+            for part in command.get_subcommands() {
+                let line = format!("{line} {}", part.get_name());
+                assert!(page.contains(&format!("| `{line}")) || part.has_subcommands(), "{line}");
+                let first = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+                assert!(readme.contains(&format!("| `{first}")), "{first} in the README");
+                waiting.push((part.clone(), line));
+            }
+        }
+    }
+
+    #[test]
+    fn an_option_of_the_endpoint_may_stand_before_or_behind_the_verb() {
+        for line in ["weir targets --admin [::1]:1 list app", "weir targets list app --admin [::1]:1"] {
+            let Command::Targets(targets) = Arguments::try_parse_from(line.split(' ')).unwrap().command else {
+                panic!("targets")
+            };
+            assert!(format!("{targets:?}").contains("Tcp(\"[::1]:1\")"), "{targets:?}");
+        }
+    }
+
     #[test]
     fn run_takes_a_drain_time_and_a_log_filter() {
         let arguments = Arguments::try_parse_from([

@@ -123,7 +123,7 @@ fn shards(shards: &[Shard]) -> Table {
         ("STATE", Align::Left),
         ("REVISION", Align::Right),
         ("CONNECTIONS", Align::Right),
-        ("MOST", Align::Right),
+        ("LIMIT", Align::Right),
         ("ACCEPTED", Align::Right),
     ]);
     for shard in shards {
@@ -196,9 +196,9 @@ Target groups
   app   http      weighted_round_robin      0/2  web        no healthy target: all are used
 
 Shards
-  SHARD  CORE  STATE      REVISION  CONNECTIONS  MOST  ACCEPTED
-      0     2  answering         7            3  1000        12
-      1     3  stuck             -            -     -         -
+  SHARD  CORE  STATE      REVISION  CONNECTIONS  LIMIT  ACCEPTED
+      0     2  answering         7            3   1000        12
+      1     3  stuck             -            -      -         -
 ";
         assert_eq!(shown, expected);
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(super) enum Exit {
     /// Refused, by the API or by what was found; nothing was changed.
     Failed = 1,
-    /// No answer came from the admin endpoint, or none that is whole. A change may have been made.
+    /// No answer came from the admin endpoint, or none that is whole, or it gave up on a change. That may have been made.
     NoAnswer = 3,
     /// The admin endpoint wants a token, or another one.
     Unauthorized = 4,

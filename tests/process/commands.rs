@@ -58,7 +58,7 @@ fn targets_list_says_how_each_is_and_what_to_look_at() {
     assert_eq!(of("app", dead)[2..5], ["cvm", "10", "unhealthy"]);
     assert_eq!(of("app", dead).last(), Some(&"Target.FailedHealthChecks"));
     assert_eq!(of("spare", target.address)[2..5], ["cvm", "0", "unused"]);
-    assert!(shown.contains(&format!("\n{dead}: the last check failed, refused: nothing listens")), "{shown}");
+    assert!(shown.contains(&format!("\napp {dead}: the last check failed, refused: nothing listens")), "{shown}");
 
     let one = done(&ask(weir.config.admin, &["targets", "list", "spare"]));
     assert!(one.contains("spare") && !one.contains("app"), "{one}");
@@ -159,25 +159,25 @@ fn each_change_is_one_request_and_tells_its_revision() {
             "targets register app 10.0.0.5:80=20 ins-1:8080",
             "POST",
             json!([{ "address": "10.0.0.5", "port": 80, "weight": 20 }, { "instance_id": "ins-1", "port": 8080 }]),
-            "revision 8: 2 targets registered in app\n",
+            "revision 8: registered 2 targets in app\n",
         ),
         (
             "targets deregister app 10.0.0.5:80",
             "DELETE",
             json!([{ "address": "10.0.0.5", "port": 80 }]),
-            "revision 8: 1 target deregistered from app\n",
+            "revision 8: deregistered 1 target from app\n",
         ),
         (
             "targets weight app 10.0.0.5:80=0 [fd00::5]:80=100",
             "PATCH",
             json!([{ "address": "10.0.0.5", "port": 80, "weight": 0 }, { "address": "fd00::5", "port": 80, "weight": 100 }]),
-            "revision 8: 2 targets weighed anew in app\n",
+            "revision 8: changed the weight of 2 targets in app\n",
         ),
         (
             "targets port app 10.0.0.5:80=8080",
             "PATCH",
             json!([{ "address": "10.0.0.5", "port": 80, "new_port": 8080 }]),
-            "revision 8: 1 target moved to another port in app\n",
+            "revision 8: changed the port of 1 target in app\n",
         ),
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();

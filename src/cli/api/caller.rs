@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::Ask;
 use super::address::Address;
+use crate::cli::show::plain;
 use crate::cli::trouble::{Exit, Trouble};
 
 /// A connection is there after so long, name lookup included.
@@ -25,6 +26,10 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// The largest answer we read: 100 groups of 1,000 targets each would fit into one.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// The API's code for an answer that took it too long.
+const TIMEOUT: &str = "timeout";
+const IN_DOUBT: &str = "whether the change was made is not known: `weir targets list` and `weir revisions` show it";
 
 /// The admin endpoint, connected or not.
 #[derive(Debug)]
@@ -120,7 +125,7 @@ impl Caller {
         let mend = if ask.method == Method::GET {
             "is that weir's admin endpoint, and is the host overloaded? See its log and /readyz"
         } else {
-            "whether the change was made is not known: `weir targets list` and `weir revisions` show it"
+            IN_DOUBT
         };
         Trouble::new(Exit::NoAnswer, format!("{what}; {mend}"))
     }
@@ -129,22 +134,31 @@ impl Caller {
         if status == StatusCode::UNAUTHORIZED {
             return Err(self.unauthorized());
         }
-        let answer = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
-        let answer = answer.ok();
-        if let Some(answer) = answer.as_ref().filter(|_| status.is_success()) {
-            return Ok(answer.clone());
-        }
-        let Some(Refusal { error }) = answer.and_then(|answer| serde_json::from_value(answer).ok()) else {
-            let message = format!(
+        let answer = if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() };
+        let answer = match answer {
+            Some(answer) if status.is_success() => return Ok(answer),
+            other => other,
+        };
+        let refusal =
+            answer.and_then(|answer| serde_json::from_value::<Refusal>(answer).ok()).map(|refusal| refusal.error);
+        // What stands between may have given up, or the API itself, on a change that it had begun.
+        let gave_up = status.is_server_error() && refusal.as_ref().is_none_or(|error| error.code == TIMEOUT);
+        let mut message = match refusal {
+            Some(Said { code, message, hint }) => {
+                let hint = if hint.is_empty() { hint } else { format!("; {hint}") };
+                plain(&format!("{message}{hint} ({} {code})", status.as_u16()))
+            }
+            None => format!(
                 "{} {} at {}: the answer, {status}, is none of weir's API; is that weir's admin endpoint, and of this \
                  version?",
                 ask.method, ask.path, self.address
-            );
-            return Err(Trouble::new(Exit::Failed, message));
+            ),
         };
-        let hint = if error.hint.is_empty() { String::new() } else { format!("; {}", error.hint) };
-        let message = format!("{}{hint} ({} {})", error.message, status.as_u16(), error.code);
-        Err(Trouble::new(Exit::Failed, crate::cli::show::plain(&message)))
+        if gave_up && ask.method != Method::GET {
+            message = format!("{message}; {IN_DOUBT}");
+            return Err(Trouble::new(Exit::NoAnswer, message));
+        }
+        Err(Trouble::new(Exit::Failed, message))
     }
 
     fn unauthorized(&self) -> Trouble {

@@ -169,6 +169,22 @@ async fn an_answer_that_is_not_of_the_api_is_said_to_be_none() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_change_that_was_given_up_on_is_in_doubt_and_one_that_was_refused_is_not() {
+    let error = |code: &str| json!({ "error": { "code": code, "message": "no", "hint": "none" } });
+    for (answer, exit) in [
+        (answer("503 Service Unavailable", &error("timeout")), Exit::NoAnswer),
+        ("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n".to_owned(), Exit::NoAnswer),
+        (answer("503 Service Unavailable", &error("state")), Exit::Failed),
+        (answer("409 Conflict", &error("timeout")), Exit::Failed),
+    ] {
+        let said = trouble(vec![answer.clone()], Then::Keep, &patch(json!({}))).await;
+        assert_eq!(said.exit(), exit, "{answer}");
+        assert_eq!(said.to_string().contains("is not known"), exit == Exit::NoAnswer, "{said}");
+        assert_eq!(trouble(vec![answer], Then::Keep, &get("/v1/x")).await.exit(), Exit::Failed);
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn what_is_no_whole_answer_is_no_answer() {
     for (bytes, words) in [
         ("SSH-2.0-OpenSSH_9.9\r\n", "not HTTP"),

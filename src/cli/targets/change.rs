@@ -112,28 +112,28 @@ impl Register {
             }
             Ok(json)
         };
-        self.place.change(Method::POST, self.targets.iter().map(target), "registered in")
+        self.place.change(Method::POST, self.targets.iter().map(target), ["registered", "in"])
     }
 }
 
 impl Deregister {
     pub(super) fn to_change(&self) -> Result<Change, String> {
         let target = |target: &Named| target.to_json(self.place.r#type, None);
-        self.place.change(Method::DELETE, self.targets.iter().map(target), "deregistered from")
+        self.place.change(Method::DELETE, self.targets.iter().map(target), ["deregistered", "from"])
     }
 }
 
 impl Weight {
     pub(super) fn to_change(&self) -> Result<Change, String> {
         let target = |given: &Given<u8>| self.place.with("weight", &given.target, given.value);
-        self.place.change(Method::PATCH, self.targets.iter().map(target), "weighed anew in")
+        self.place.change(Method::PATCH, self.targets.iter().map(target), ["changed the weight of", "in"])
     }
 }
 
 impl Port {
     pub(super) fn to_change(&self) -> Result<Change, String> {
         let target = |given: &Given<NonZeroU16>| self.place.with("new_port", &given.target, given.value.get());
-        self.place.change(Method::PATCH, self.targets.iter().map(target), "moved to another port in")
+        self.place.change(Method::PATCH, self.targets.iter().map(target), ["changed the port of", "in"])
     }
 }
 
@@ -148,10 +148,10 @@ impl Place {
         &self,
         method: Method,
         targets: impl Iterator<Item = Result<Map<String, Value>, String>>,
-        done: &str,
+        [verb, preposition]: [&str; 2],
     ) -> Result<Change, String> {
         let targets = targets.collect::<Result<Vec<_>, _>>()?;
-        let done = format!("{} {done} {}", counted(targets.len(), "target"), plain(&self.group));
+        let done = format!("{verb} {} {preposition} {}", counted(targets.len(), "target"), plain(&self.group));
         // RFC 9110 section 13.1.1: an entity tag stands in quotes.
         let revision = self.if_revision.map(|revision| HeaderValue::try_from(format!("\"{revision}\"")));
         let revision = revision.transpose().map_err(|error| error.to_string())?;
@@ -206,7 +206,7 @@ mod tests {
             { "address": "10.0.0.5", "port": 80, "weight": 20 }, { "address": "10.0.0.6", "port": 8080, "weight": 7 }
         ]);
         assert_eq!(register.ask.body, Some(json!({ "targets": targets })));
-        assert_eq!(register.done, "2 targets registered in app");
+        assert_eq!(register.done, "registered 2 targets in app");
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
             let change = change(line).unwrap();
             assert_eq!(change.ask.method.as_str(), method, "{line}");
             assert_eq!(change.ask.body, Some(json!({ "targets": [target] })), "{line}");
-            assert!(change.ask.headers.is_empty() && change.done.starts_with("1 target "), "{line}: {}", change.done);
+            assert!(change.ask.headers.is_empty() && change.done.contains(" 1 target "), "{line}: {}", change.done);
         }
     }
 

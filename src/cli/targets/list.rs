@@ -65,8 +65,10 @@ fn text(groups: &[GroupTargets], now: SystemTime) -> String {
     if text.is_empty() {
         return "no target\n".to_owned();
     }
-    let notes = targets().filter_map(|(_, target)| Some((target, note(&target.health)?)));
-    let notes = notes.map(|(target, note)| format!("\n{}: {note}\n", plain(&place(&target.address, target.port))));
+    let notes = targets().filter_map(|(group, target)| {
+        let name = format!("{} {}", group.target_group, place(&target.address, target.port));
+        Some(format!("\n{}: {}\n", plain(&name), note(&target.health)?))
+    });
     text + &notes.collect::<String>()
 }
 
@@ -118,7 +120,7 @@ GROUP  TARGET         TYPE  WEIGHT  STATE      FOR  ACTIVE  REQUESTS  WHY
 app    10.0.0.5:80    cvm       10  healthy    4m        1         7
 app    10.0.0.5:8080  cvm       10  unhealthy  5s        1         7  Target.FailedHealthChecks
 
-10.0.0.5:8080: the last check failed, status 503: look at the path; healthy by shard 0, unhealthy by shard 1
+app 10.0.0.5:8080: the last check failed, status 503: look at the path; healthy by shard 0, unhealthy by shard 1
 ";
         assert_eq!(shown(&json!([target(80, &healthy), target(8080, &failing)])), expected);
     }
