@@ -26,7 +26,7 @@ fn text(revisions: &Revisions, now: SystemTime) -> String {
     ]);
     for revision in &revisions.revisions {
         table.row([
-            revision.revision.to_string(),
+            revision.number.to_string(),
             revision.applied_at.clone(),
             ago(&revision.applied_at, now),
             revision.source.clone(),

@@ -34,18 +34,17 @@ fn text(status: &Status) -> String {
         ("Target groups", groups(&status.target_groups)),
         ("Shards", shards(&status.shards)),
     ];
-    let mut text = head(status);
-    for (title, table) in tables {
+    let section = |(title, table): (&str, Table)| {
         let table = table.to_text("  ");
-        text += &format!("\n{title}{}", if table.is_empty() { ": none\n".to_owned() } else { format!("\n{table}") });
-    }
-    text
+        if table.is_empty() { format!("\n{title}: none\n") } else { format!("\n{title}\n{table}") }
+    };
+    head(status) + &tables.map(section).concat()
 }
 
 fn head(status: &Status) -> String {
     let balancer = &status.balancer;
     let ready = if balancer.ready { "ready" } else { "NOT READY" };
-    let mut text = format!(
+    let head = format!(
         "{}: {}, {ready}; weir {}, up {}, revision {}\n",
         plain(&balancer.name),
         plain(&balancer.phase),
@@ -53,8 +52,9 @@ fn head(status: &Status) -> String {
         span(Duration::from_secs(balancer.uptime_seconds)),
         balancer.revision,
     );
-    balancer.not_ready_reasons.iter().for_each(|reason| text += &format!("  {}\n", plain(reason)));
-    text
+    let reasons =
+        balancer.not_ready_reasons.iter().flat_map(|reason| ["  ".to_owned(), plain(reason), "\n".to_owned()]);
+    std::iter::once(head).chain(reasons).collect()
 }
 
 /// Latencies are those of requests where there are any, else those of connections.
@@ -130,7 +130,7 @@ fn shards(shards: &[Shard]) -> Table {
         let said = |value: fn(&api::ShardReport) -> u64| shard.report.as_ref().map(value);
         let shown = |value| said(value).map_or_else(|| "-".to_owned(), |value| value.to_string());
         table.row([
-            shard.shard.to_string(),
+            shard.number.to_string(),
             shard.core.to_string(),
             shard.state.clone(),
             shown(|report| report.revision),

@@ -79,7 +79,8 @@ pub(in crate::cli) struct Group {
 
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Shard {
-    pub(in crate::cli) shard: u64,
+    #[serde(rename = "shard")]
+    pub(in crate::cli) number: u64,
     pub(in crate::cli) core: u64,
     pub(in crate::cli) state: String,
     /// None where it did not answer in time.
@@ -154,7 +155,8 @@ pub(in crate::cli) struct Revisions {
 
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct Revision {
-    pub(in crate::cli) revision: u64,
+    #[serde(rename = "revision")]
+    pub(in crate::cli) number: u64,
     /// RFC 3339.
     pub(in crate::cli) applied_at: String,
     pub(in crate::cli) source: String,

@@ -24,7 +24,7 @@ pub(in crate::cli) fn outline(value: &Value) -> String {
 
 fn write(value: &Value, indent: &str, out: &mut String) {
     match (value, line(value)) {
-        (_, Some(line)) => *out += &format!("{indent}{line}\n"),
+        (_, Some(line)) => *out += &[indent, &line, "\n"].concat(),
         (Value::Object(object), None) => object.iter().for_each(|(key, value)| write_entry(key, value, indent, out)),
         (Value::Array(list), None) => write_list(list, indent, out),
         _ => {}
@@ -38,7 +38,7 @@ fn write_entry(key: &str, value: &Value, indent: &str, out: &mut String) {
         *out += "\n";
         return;
     }
-    *out += &format!("{indent}{key}:\n");
+    *out += &[indent, &key, ":\n"].concat();
     write(value, &format!("{indent}  "), out);
 }
 
@@ -52,7 +52,7 @@ fn write_list(list: &[Value], indent: &str, out: &mut String) {
         let mut lines = String::new();
         write(element, &deeper, &mut lines);
         // The mark takes the place of the first line's indent.
-        *out += &format!("{indent}- {}", lines.strip_prefix(&deeper).unwrap_or(&lines));
+        *out += &[indent, "- ", lines.strip_prefix(&deeper).unwrap_or(&lines)].concat();
     }
 }
 
