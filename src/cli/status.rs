@@ -9,12 +9,12 @@ use super::show::{self, Align, Table, latency, plain, span};
 use super::trouble::Trouble;
 
 pub(super) fn status(endpoint: &Endpoint) -> Result<(), Trouble> {
-    let mut api = endpoint.open()?;
+    let api = endpoint.open()?;
     let answer = json!({
         "balancer": api.get("/v1/balancer")?,
-        "listeners": list(&mut api, "/v1/listeners", "listeners")?,
-        "target_groups": list(&mut api, "/v1/target-groups", "target_groups")?,
-        "shards": list(&mut api, "/v1/shards", "shards")?,
+        "listeners": list(&api, "/v1/listeners", "listeners")?,
+        "target_groups": list(&api, "/v1/target-groups", "target_groups")?,
+        "shards": list(&api, "/v1/shards", "shards")?,
     });
     match endpoint.format() {
         Format::Json => show::print_json(&answer)?,
@@ -24,8 +24,9 @@ pub(super) fn status(endpoint: &Endpoint) -> Result<(), Trouble> {
 }
 
 /// The list in an answer that has nothing else.
-fn list(api: &mut Api, path: &str, key: &str) -> Result<Value, Trouble> {
-    Ok(api.get(path)?[key].take())
+fn list(api: &Api, path: &str, key: &str) -> Result<Value, Trouble> {
+    // What is missing is said when the answer is read.
+    Ok(api.get(path)?.get_mut(key).map(Value::take).unwrap_or_default())
 }
 
 fn text(status: &Status) -> String {

@@ -215,6 +215,18 @@ fn a_refused_change_is_told_in_the_apis_words() {
 }
 
 #[test]
+fn an_answer_that_is_not_understood_is_said_to_be_none_and_json_prints_it() {
+    for answer in [json!([]), json!(null), json!({}), json!({ "target_groups": [{ "name": 5 }] })] {
+        let (api, _) = played("200 OK", &answer);
+        for arguments in [&["status"][..], &["targets", "list"], &["targets", "list", "app"], &["revisions"]] {
+            let said = failed(&ask(api.address, arguments), 1);
+            assert!(said.contains("is the weir that runs of another version"), "{arguments:?}: {said}");
+        }
+        assert_eq!(json_of(&ask(api.address, &["revisions", "--json"])), answer);
+    }
+}
+
+#[test]
 fn a_change_without_an_answer_is_in_doubt_and_not_made_twice() {
     let (handler, received) = recording(Vec::new());
     let api = Target::start(handler);

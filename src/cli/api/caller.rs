@@ -1,4 +1,5 @@
-//! One connection to the admin endpoint, and requests on it, one after another.
+//! Requests to the admin endpoint, each on a connection of its own: one that is kept may end just as the next request leaves,
+//! and then nobody knows what became of that.
 
 use std::io::{self, ErrorKind};
 use std::time::Duration;
@@ -31,12 +32,11 @@ const ANSWER_BYTES_MAX: usize = 128 << 20;
 const TIMEOUT: &str = "timeout";
 const IN_DOUBT: &str = "whether the change was made is not known: `weir targets list` and `weir revisions` show it";
 
-/// The admin endpoint, connected or not.
+/// Who asks, and where.
 #[derive(Debug)]
 pub(super) struct Caller {
     address: Address,
     token: Option<HeaderValue>,
-    connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 /// What the API says of an error.
@@ -55,10 +55,10 @@ struct Said {
 
 impl Caller {
     pub(super) fn new(address: Address, token: Option<HeaderValue>) -> Self {
-        Caller { address, token, connection: None }
+        Caller { address, token }
     }
 
-    pub(super) async fn ask(&mut self, ask: &Ask) -> Result<Value, Trouble> {
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Trouble> {
         let request = self.request(ask)?;
         let mut connection = self.connect().await?;
         let answer = timeout(ANSWER_LIMIT, exchange(&mut connection, request)).await;
@@ -67,7 +67,6 @@ impl Caller {
             Ok(Err(error)) => return Err(self.no_answer(ask, &error)),
             Err(_) => return Err(self.no_answer(ask, &format!("no whole answer within {ANSWER_LIMIT:?}"))),
         };
-        self.connection = Some(connection);
         self.judge(ask, status, &body)
     }
 
@@ -78,6 +77,7 @@ impl Caller {
             .method(&ask.method)
             .uri(&ask.path)
             .header(header::HOST, host)
+            .header(header::CONNECTION, "close")
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("weir/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = &self.token {
@@ -93,13 +93,7 @@ impl Caller {
         request.body(Full::new(body)).map_err(|error| format!("{} {}: {error}", ask.method, ask.path).into())
     }
 
-    /// The connection of the request before, or a new one.
-    async fn connect(&mut self) -> Result<SendRequest<Full<Bytes>>, Trouble> {
-        if let Some(mut connection) = self.connection.take()
-            && connection.ready().await.is_ok()
-        {
-            return Ok(connection);
-        }
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Trouble> {
         let connected = timeout(CONNECT_LIMIT, connect(&self.address)).await;
         let connected = connected.unwrap_or_else(|_| Err(io::Error::from(ErrorKind::TimedOut)));
         connected.map_err(|error| {

@@ -1,11 +1,11 @@
 //! The admin API of a weir that runs, as the commands ask it.
 //!
 //! ```text
-//!   Endpoint (--admin, --token-file) --open--> Api --get, change--> caller: connect, one request at a time --> JSON
+//!   Endpoint (--admin, --token-file) --open--> Api --get, change--> caller: connect, one request --> JSON
 //!                                                                                            `--> Trouble: exit code, words
 //! ```
 //!
-//! Outside it blocks; inside is a tokio runtime of this thread. A connection is kept for the next request.
+//! Outside it blocks; inside is a tokio runtime of this thread.
 //! Always: every request has an end and every answer a size; nothing is asked twice, since a change might be made twice.
 
 mod address;
@@ -15,6 +15,7 @@ mod shapes;
 mod tests;
 mod token;
 
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -29,7 +30,7 @@ use super::trouble::{Exit, Trouble};
 use address::Address;
 use caller::Caller;
 pub(super) use shapes::{
-    Group, GroupTargets, Health, Http, LastCheck, Listener, Revisions, Shard, ShardReport, Status, Target,
+    Group, GroupTargets, Groups, Health, Http, LastCheck, Listener, Revisions, Shard, ShardReport, Status, Target,
 };
 
 /// Options of every command that asks a weir that runs.
@@ -65,7 +66,8 @@ pub(super) enum Format {
 /// A weir that runs.
 #[derive(Debug)]
 pub(super) struct Api {
-    runtime: Runtime,
+    /// Never dropped: that would wait for a name lookup that hangs. The process ends with the command.
+    runtime: ManuallyDrop<Runtime>,
     caller: Caller,
 }
 
@@ -93,7 +95,7 @@ impl Endpoint {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| format!("cannot start: {error}; is a file descriptor left (ulimit -n)?"))?;
-        Ok(Api { runtime, caller: Caller::new(self.admin.clone(), token) })
+        Ok(Api { runtime: ManuallyDrop::new(runtime), caller: Caller::new(self.admin.clone(), token) })
     }
 }
 
@@ -102,7 +104,7 @@ impl Api {
     ///
     /// # Errors
     /// No answer, or not a good one.
-    pub(super) fn get(&mut self, path: &str) -> Result<Value, Trouble> {
+    pub(super) fn get(&self, path: &str) -> Result<Value, Trouble> {
         self.ask(&Ask { method: Method::GET, path: path.to_owned(), headers: Vec::new(), body: None })
     }
 
@@ -110,7 +112,7 @@ impl Api {
     ///
     /// # Errors
     /// No answer, or not a good one.
-    pub(super) fn ask(&mut self, ask: &Ask) -> Result<Value, Trouble> {
+    pub(super) fn ask(&self, ask: &Ask) -> Result<Value, Trouble> {
         self.runtime.block_on(self.caller.ask(ask))
     }
 }

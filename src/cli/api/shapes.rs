@@ -95,6 +95,12 @@ pub(in crate::cli) struct ShardReport {
     pub(in crate::cli) accepted: u64,
 }
 
+/// `/v1/target-groups`.
+#[derive(Debug, Deserialize)]
+pub(in crate::cli) struct Groups {
+    pub(in crate::cli) target_groups: Vec<Group>,
+}
+
 /// `/v1/target-groups/{group}/targets`.
 #[derive(Debug, Deserialize)]
 pub(in crate::cli) struct GroupTargets {

@@ -4,13 +4,13 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cli::api::{self, Endpoint, Format, GroupTargets, Health, LastCheck, Target, encoded};
+use crate::cli::api::{self, Endpoint, Format, GroupTargets, Groups, Health, LastCheck, Target, encoded};
 use crate::cli::show::{self, Align, Table, ago, place, plain};
 use crate::cli::trouble::Trouble;
 
 pub(super) fn list(endpoint: &Endpoint, groups: &[String]) -> Result<(), Trouble> {
-    let mut api = endpoint.open()?;
-    let groups = if groups.is_empty() { names(&api.get("/v1/target-groups")?) } else { groups.to_owned() };
+    let api = endpoint.open()?;
+    let groups = if groups.is_empty() { names(&api.get("/v1/target-groups")?)? } else { groups.to_owned() };
     let of_group = |group: &String| api.get(&format!("/v1/target-groups/{}/targets", encoded(group)));
     let answers: Vec<Value> = groups.iter().map(of_group).collect::<Result<_, _>>()?;
     match endpoint.format() {
@@ -23,9 +23,9 @@ pub(super) fn list(endpoint: &Endpoint, groups: &[String]) -> Result<(), Trouble
     Ok(())
 }
 
-fn names(answer: &Value) -> Vec<String> {
-    let groups = answer["target_groups"].as_array().into_iter().flatten();
-    groups.filter_map(|group| group["name"].as_str()).map(str::to_owned).collect()
+fn names(answer: &Value) -> Result<Vec<String>, Trouble> {
+    let Groups { target_groups } = api::understood(answer)?;
+    Ok(target_groups.into_iter().map(|group| group.name).collect())
 }
 
 fn text(groups: &[GroupTargets], now: SystemTime) -> String {
