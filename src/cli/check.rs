@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::show::counted;
 use crate::config::{self, Snapshot};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
@@ -14,7 +15,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
 fn summary(snapshot: &Snapshot) -> String {
     let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
     let counts = [(snapshot.listeners.len(), "listener"), (snapshot.groups.len(), "target group"), (targets, "target")];
-    counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
+    counts.map(|(count, what)| counted(count, what)).join(", ")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod admin;
 mod changes;
 mod checks;
 mod cli;
+mod commands;
 mod drain;
 mod explain;
 mod flash;
