@@ -11,6 +11,8 @@ use super::place;
 pub struct Config {
     pub shards: usize,
     pub admin: SocketAddr,
+    /// Further lines of `[admin]`.
+    pub admin_keys: String,
     /// Lines of `[balancer]`.
     pub keys: String,
     /// `[access_log]`.
@@ -52,6 +54,7 @@ impl Config {
         Config {
             shards: 2,
             admin: place::free(),
+            admin_keys: String::new(),
             keys: String::new(),
             access_log: None,
             access_log_keys: String::new(),
@@ -113,10 +116,10 @@ impl Config {
     }
 
     pub fn to_toml(&self) -> String {
-        let Config { shards, admin, keys, .. } = self;
+        let Config { shards, admin, admin_keys, keys, .. } = self;
         let mut text = format!(
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
-             [admin]\nlisten = \"{admin}\"\n"
+             [admin]\nlisten = \"{admin}\"\n{admin_keys}\n"
         );
         if let Some(path) = &self.access_log {
             let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);
