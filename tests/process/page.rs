@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, http, http_target, place, python};
+use crate::support::{client, handlers, http, http_target, place, python, wait_until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -36,6 +37,29 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
+}
+
+#[test]
+fn r_m4_the_page_says_that_the_balancer_is_gone_and_goes_on_when_it_is_back_in_chromium() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = |word: &str| wait_until(word, || directory.path().join(word).exists());
+    let target = Target::start(handlers::identify("a"));
+    let (config, _) = Config::relay(&[target.address]);
+    let first = Weir::start(config.clone());
+    let arguments = ["survives".to_owned(), url(&first), directory.path().display().to_string()];
+    thread::scope(|scope| {
+        let page = scope.spawn(|| in_chromium(&arguments.each_ref().map(String::as_str)));
+        if !has_chromium() {
+            return;
+        }
+        said("live");
+        drop(first);
+        said("gone");
+        let mut second = Weir::start(config);
+        said("back");
+        second.change(|config| config.app().set_weight(target.address, 0));
+        page.join().expect("the page shows it");
+    });
 }
 
 #[test]
@@ -70,12 +94,16 @@ fn url(weir: &Weir) -> String {
 
 /// Runs a scenario of tests/support/python/page.py.
 fn in_chromium(arguments: &[&str]) {
-    if Command::new("chromium").arg("--version").output().is_err() {
+    if !has_chromium() {
         println!("skipped: chromium is not installed");
         return;
     }
     let Some(python) = python::with("json") else { return };
     python::succeeds(python, "page.py", arguments);
+}
+
+fn has_chromium() -> bool {
+    Command::new("chromium").arg("--version").output().is_ok()
 }
 
 /// The first of `GET /v1/events`.

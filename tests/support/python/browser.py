@@ -93,7 +93,8 @@ class Browser:
         status, body = reply
         headers = [{"name": "Content-Type", "value": "application/json"}]
         body = base64.b64encode(json.dumps(body).encode()).decode()
-        self.send("Fetch.fulfillRequest", requestId=paused["requestId"], responseCode=status, responseHeaders=headers, body=body)
+        answer = {"responseCode": status, "responseHeaders": headers, "body": body}
+        self.send("Fetch.fulfillRequest", requestId=paused["requestId"], **answer)
 
     def send(self, method, **params):
         """As `call`, without waiting: from within `receive`."""
@@ -132,7 +133,8 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def resize(self, width, height, is_phone):
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if is_phone else 1, mobile=is_phone)
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if is_phone else 1}
+        self.call("Emulation.setDeviceMetricsOverride", mobile=is_phone, **size)
 
     def scheme(self, scheme):
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -52,11 +52,13 @@ def looks(browser, url):
     browser.wait("both targets are shown as they are", """
         document.querySelectorAll('#group-app tbody tr').length === 2
         && document.querySelector('#group-app').innerText.includes('unhealthy')""")
-    browser.wait("why it is not healthy", "document.getElementById('attention').innerText.includes('nothing listens on that address and port')")
+    browser.wait("why it is not healthy", """
+        document.getElementById('attention').innerText.includes('nothing listens on that address and port')""")
     browser.wait("requests have a rate", "parseFloat(document.querySelectorAll('#tiles .figure')[2].textContent) > 0")
     # Connections to targets are kept, so for a while there may be no connect.
     browser.wait("phases have latencies", "document.querySelectorAll('#latency tbody tr').length >= 2")
-    browser.wait("latencies are of the last seconds", "document.getElementById('window').textContent.startsWith('of the last')")
+    browser.wait("latencies are of the last seconds", """
+        document.getElementById('window').textContent.startsWith('of the last')""")
     assert browser.evaluate("document.querySelectorAll('#shards tbody tr').length") == 2
     assert browser.evaluate("document.querySelectorAll('#revisions tbody tr').length") == 1
     assert "test" in browser.evaluate("document.title")
@@ -95,9 +97,14 @@ def acts(browser, url, token):
     assert browser.evaluate("document.activeElement.id") == "token"
     assert browser.evaluate("document.getElementById('status').hidden"), "nothing is shown without it"
     picture(browser, "token")
+    browser.type("schlüssel")
+    browser.key("Enter")
+    browser.wait("what no token is, is said", "document.getElementById('token-error').textContent.includes('ASCII')")
+    browser.evaluate("document.getElementById('token').value = ''")
     browser.type("not-the-token-at-all")
     browser.key("Enter")
-    browser.wait("a wrong token is said to be wrong", "document.getElementById('token-error').textContent !== ''")
+    browser.wait("a wrong token is said to be wrong", """
+        document.getElementById('token-error').textContent.includes('does not know')""")
     browser.type(token)
     browser.key("Enter")
     browser.wait("it shows the status", "!document.getElementById('status').hidden")
@@ -124,7 +131,8 @@ def acts(browser, url, token):
     browser.evaluate("document.getElementById('drain').click()")
     assert "gets nothing new" in browser.evaluate("document.getElementById('change-effect').textContent")
     browser.key("Enter")
-    browser.wait("the refusal is shown", "document.getElementById('change-error').textContent.includes(\"the group is the file's; edit the config (conflict)\")")
+    refusal = "the group is the file's; edit the config (conflict)"
+    browser.wait("the refusal is shown", f"""document.getElementById('change-error').textContent === "{refusal}" """)
     picture(browser, "change")
     assert browser.evaluate("document.getElementById('change').open")
     browser.evaluate("document.getElementById('confirm').focus()")
@@ -143,10 +151,35 @@ def acts(browser, url, token):
     nothing_went_wrong(browser, url)
 
 
+def survives(browser, url, directory):
+    """The balancer goes, and comes back: the page says so, and goes on."""
+    open_page(browser, url)
+    browser.wait("it is live", "document.getElementById('link').textContent === '· live'")
+    say(directory, "live")
+    browser.wait("that it is gone is said", "document.getElementById('phase').textContent === 'No answer'")
+    assert browser.evaluate("document.body.classList.contains('stale')")
+    picture(browser, "gone")
+    say(directory, "gone")
+    browser.wait("it is live again", """
+        document.getElementById('link').textContent === '· live'
+        && document.getElementById('phase').textContent === 'Serving' && !document.body.classList.contains('stale')""")
+    assert browser.evaluate("document.querySelectorAll('#revisions tbody tr').length") == 1, "it is the new one's"
+    say(directory, "back")
+    browser.wait("a reload is shown as it comes", "document.querySelectorAll('#revisions tbody tr').length === 2")
+    browser.wait("with the weight that it brought", """
+        document.querySelector('#group-app tbody tr').innerText.includes('nothing new')""")
+    nothing_went_wrong(browser, url)
+
+
+def say(directory, word):
+    """A file that the test waits for."""
+    open(os.path.join(directory, word), "w").close()
+
+
 def main():
     scenario, url, *arguments = sys.argv[1:]
     with Browser() as browser:
-        {"looks": looks, "acts": acts}[scenario](browser, url, *arguments)
+        {"looks": looks, "acts": acts, "survives": survives}[scenario](browser, url, *arguments)
 
 
 if __name__ == "__main__":

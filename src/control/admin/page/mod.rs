@@ -1,12 +1,12 @@
 //! The status page, and `GET /v1/events`, which keeps it live.
 //!
 //! ```text
-//!   / page.css page.js page.svg   in the binary, for everyone: no word of the balancer is in them
+//!   / and /page/...      in the binary, for everyone: no word of the balancer is in them
 //!   /v1/events (token) --place, or 503--> Feed --a gather a second at most--> Glance --JSON--> every subscriber
 //! ```
 //!
-//! Three files as they are: no build step, and nothing from outside, so that it works where there is no internet. The policy
-//! lets the browser run, show and reach nothing else, whatever name a listener may have.
+//! Files as they are: no build step, and nothing from outside, so that it works where there is no internet. The policy lets the
+//! browser run, show and reach nothing else, whatever name a listener may have. page.js is where its reading begins.
 //! Always: the page reads and writes by the API alone, with the token that the person gave it.
 
 mod events;
@@ -30,12 +30,21 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 4] = [
+const ASSETS: [Asset; 9] = [
     Asset { path: "/", media_type: "text/html; charset=utf-8", text: include_str!("page.html") },
-    Asset { path: "/page.css", media_type: "text/css; charset=utf-8", text: include_str!("page.css") },
-    Asset { path: "/page.js", media_type: "text/javascript; charset=utf-8", text: include_str!("page.js") },
-    Asset { path: "/page.svg", media_type: "image/svg+xml", text: include_str!("page.svg") },
+    Asset { path: "/page/page.css", media_type: "text/css; charset=utf-8", text: include_str!("page.css") },
+    Asset { path: "/page/page.svg", media_type: "image/svg+xml", text: include_str!("page.svg") },
+    script("/page/page.js", include_str!("page.js")),
+    script("/page/change.js", include_str!("change.js")),
+    script("/page/elements.js", include_str!("elements.js")),
+    script("/page/rates.js", include_str!("rates.js")),
+    script("/page/stream.js", include_str!("stream.js")),
+    script("/page/texts.js", include_str!("texts.js")),
 ];
+
+const fn script(path: &'static str, text: &'static str) -> Asset {
+    Asset { path, media_type: "text/javascript; charset=utf-8", text }
+}
 
 /// Content Security Policy Level 3. The page makes no markup of texts, which `require-trusted-types-for` enforces.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

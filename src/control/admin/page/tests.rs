@@ -7,8 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::ASSETS;
 use super::events::SUBSCRIBERS_MAX;
+use super::{ASSETS, is_open};
 use crate::control::admin::tests::{Endpoint, TOKEN, error_code};
 use crate::control::tests::played;
 use crate::shard::Order;
@@ -64,7 +64,7 @@ async fn r_m4_the_page_needs_no_token_and_what_it_shows_does() {
     for asset in &ASSETS {
         assert_eq!(endpoint.get(asset.path).await, (200, asset.text.to_owned()), "{}", asset.path);
     }
-    for path in ["/v1/events", "/page", "/page.css/", "//", "/page.js%00"] {
+    for path in ["/v1/events", "/page", "/page/", "/page/page.css/", "//", "/page/page.js%00"] {
         let (status, body) = endpoint.get(path).await;
         assert_eq!((status, error_code(&body).as_str()), (401, "unauthorized"), "{path}");
     }
@@ -97,25 +97,34 @@ async fn the_browser_is_told_to_run_and_reach_nothing_but_the_page() {
 /// What the policy forbids is not there, so nothing of the page is missing under it; nor is anything from outside.
 #[test]
 fn the_page_is_whole_without_a_network() {
-    let [page, style, script, icon] = ASSETS.each_ref().map(|asset| asset.text);
+    let page = ASSETS[0].text;
     for inline in ["<style", " style=", "<script>", " onclick", " onload", "javascript:"] {
         assert!(!page.contains(inline), "{inline}");
     }
-    for text in [page, style, script, &icon.replace("http://www.w3.org/2000/svg", "")] {
-        let text = text.replace("\"http://www.w3.org/2000/svg\"", "");
+    for asset in &ASSETS {
+        // The name of a language, which nobody fetches.
+        let text = asset.text.replace("http://www.w3.org/2000/svg", "");
         for outside in ["http://", "https://", "//cdn", "@import", "url("] {
-            assert!(!text.contains(outside), "{outside}");
+            assert!(!text.contains(outside), "{}: {outside}", asset.path);
+        }
+        for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage"] {
+            assert!(!text.contains(markup), "{}: {markup}", asset.path);
         }
     }
-    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage"] {
-        assert!(!script.contains(markup), "{markup}");
-    }
+}
+
+#[test]
+fn every_file_of_the_page_is_asked_for_and_every_file_that_is_asked_for_is_there() {
+    let all: String = ASSETS.iter().map(|asset| asset.text).collect();
     for asset in &ASSETS[1..] {
-        assert!(page.contains(&format!("\"{}\"", asset.path.trim_start_matches('/'))), "{} is used", asset.path);
+        let name = asset.path.trim_start_matches("/page/");
+        assert!(all.contains(&format!("\"page/{name}\"")) || all.contains(&format!("\"./{name}\"")), "{name} is used");
     }
-    let ids = script.split("byId(\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(id, _)| id);
-    for id in ids {
-        assert!(page.contains(&format!("id=\"{id}\"")), "the page has no {id}");
+    for import in all.split("from \"./").skip(1).filter_map(|rest| rest.split_once('"')) {
+        assert!(is_open(&format!("/page/{}", import.0)), "there is no {}", import.0);
+    }
+    for id in all.split("byId(\"").skip(1).filter_map(|rest| rest.split_once('"')) {
+        assert!(ASSETS[0].text.contains(&format!("id=\"{}\"", id.0)), "the page has no {}", id.0);
     }
 }
 
@@ -214,7 +223,7 @@ async fn a_stream_ends_in_order_before_its_connection_is_cut() {
 #[tokio::test(flavor = "current_thread")]
 async fn events_and_the_page_can_only_be_read() {
     let endpoint = Endpoint::start(None);
-    for path in ["/", "/page.js", "/v1/events"] {
+    for path in ["/", "/page/page.js", "/v1/events"] {
         let (status, body) = endpoint.send(&format!("POST {path}"), "").await;
         assert_eq!((status, error_code(&body).as_str()), (405, "method_not_allowed"), "{path}");
     }
