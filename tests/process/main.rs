@@ -32,6 +32,7 @@ mod http_upgrade;
 mod limits;
 mod listeners;
 mod outages;
+mod page;
 mod relay;
 mod reload;
 mod requirements;

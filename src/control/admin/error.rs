@@ -42,6 +42,15 @@ impl ApiError {
         }
     }
 
+    pub(super) fn too_many_subscribers() -> Self {
+        ApiError {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "too_many_subscribers",
+            message: "as many listen to /v1/events as may".to_owned(),
+            hint: "close a status page that is open elsewhere, or read /metrics",
+        }
+    }
+
     pub(super) fn timeout() -> Self {
         ApiError {
             status: StatusCode::SERVICE_UNAVAILABLE,

@@ -86,7 +86,7 @@ impl View {
         })
     }
 
-    fn reports_of(&self, group: &TargetGroup) -> Vec<(usize, &GroupReport)> {
+    pub(super) fn reports_of(&self, group: &TargetGroup) -> Vec<(usize, &GroupReport)> {
         self.reports
             .iter()
             .filter_map(|report| Some((report.shard, report.groups.iter().find(|other| other.name == group.name)?)))
@@ -96,7 +96,7 @@ impl View {
 
 /// What each shard says of the target at `index` of the snapshot. A shard's targets are in the snapshot's order, but for the
 /// moment of a reload: a search each would take a group of 1,000 a million comparisons a shard.
-fn of_target<'r>(
+pub(super) fn of_target<'r>(
     reports: &[(usize, &'r GroupReport)],
     index: usize,
     target: &Target,
@@ -109,11 +109,11 @@ fn of_target<'r>(
     reports.iter().filter_map(|(shard, group)| Some((*shard, of_group(group)?))).collect()
 }
 
-fn worst(reports: &[(usize, &TargetReport)]) -> Option<State> {
+pub(super) fn worst(reports: &[(usize, &TargetReport)]) -> Option<State> {
     metrics::worst_state(reports.iter().map(|(_, report)| report.state))
 }
 
-fn checks_per_second(reports: &[(usize, &GroupReport)]) -> f64 {
+pub(super) fn checks_per_second(reports: &[(usize, &GroupReport)]) -> f64 {
     metrics::checks_per_second(reports.iter().map(|(_, report)| *report))
 }
 
