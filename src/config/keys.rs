@@ -42,7 +42,17 @@ pub const FILE: Section =
 /// `[balancer]`.
 pub const BALANCER: Section = Section {
     title: "`[balancer]`",
-    keys: &["name", "region", "network", "zone", "scheme", "allow_public_targets", "port_policy", "secret_file"],
+    keys: &[
+        "name",
+        "region",
+        "network",
+        "zone",
+        "scheme",
+        "allow_public_targets",
+        "port_policy",
+        "secret_file",
+        "state_dir",
+    ],
 };
 
 /// `[shards]`.
@@ -212,5 +222,4 @@ pub(super) const LATER: &[&str] = &[
     "security_group",
     "slow_start",
     "snat_addresses",
-    "state_dir",
 ];

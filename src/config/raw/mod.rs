@@ -55,6 +55,7 @@ pub(super) struct RawBalancer {
     pub allow_public_targets: Option<At<bool>>,
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
+    pub state_dir: Option<At<PathBuf>>,
 }
 
 /// `[admin]`.
@@ -97,6 +98,7 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         allow_public_targets: table.read("allow_public_targets", values::boolean),
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
+        state_dir: table.read("state_dir", values::folder),
     }
 }
 

@@ -16,23 +16,27 @@ use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let head = (balancer(), cores(), admin(), option::of(http::access_log()));
-    (head, btree_map(name(), group(), 1..4)).prop_flat_map(|((balancer, cores, admin, access_log), groups)| {
-        let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
-        btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
-            access_log: access_log.clone(),
-            cookie_keys: resolve::keys_of_this_process(),
-            revision: 1,
-            balancer: balancer.clone(),
-            cores: cores.clone(),
-            admin: admin.clone(),
-            groups: groups.clone(),
-            listeners: (1000..)
-                .zip(listeners)
-                .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
-                .collect(),
-        })
-    })
+    let state_dir = option::of("/[a-zA-Z/. \"\\\\]{0,40}".prop_map(Into::into));
+    let head = (balancer(), cores(), admin(), option::of(http::access_log()), state_dir);
+    (head, btree_map(name(), group(), 1..4)).prop_flat_map(
+        |((balancer, cores, admin, access_log, state_dir), groups)| {
+            let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+            btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
+                access_log: access_log.clone(),
+                state_dir: state_dir.clone(),
+                cookie_keys: resolve::keys_of_this_process(),
+                revision: 1,
+                balancer: balancer.clone(),
+                cores: cores.clone(),
+                admin: admin.clone(),
+                groups: groups.clone(),
+                listeners: (1000..)
+                    .zip(listeners)
+                    .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
+                    .collect(),
+            })
+        },
+    )
 }
 
 fn named(made: &Listener, name: &str, port: u16) -> Listener {

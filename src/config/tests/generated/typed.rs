@@ -24,6 +24,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
     let mut root = json!({
         "balancer": {
             "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
+            "state_dir": snapshot.state_dir,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
