@@ -72,6 +72,7 @@ pub const BALANCER: Section = Section {
         "snat_addresses",
         "port_policy",
         "secret_file",
+        "state_dir",
     ],
 };
 
@@ -253,5 +254,4 @@ pub const ASSOCIATION: Section =
 
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
 /// whoever writes one has not mistyped it.
-pub(super) const LATER: &[&str] =
-    &["certificates", "client_ip", "handshake_timeout", "security_group", "slow_start", "state_dir"];
+pub(super) const LATER: &[&str] = &["certificates", "client_ip", "handshake_timeout", "security_group", "slow_start"];

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub cores: Cores,
     /// `[admin]`: read at start only.
     pub admin: Admin,
+    /// `state_dir` of `[balancer]`: where what the API changed is kept; `None` keeps nothing. Read at start only.
+    pub state_dir: Option<PathBuf>,
     /// `[access_log]`; `None` writes none. Read at start and at each reload.
     pub access_log: Option<AccessLog>,
     /// What session cookies are sealed with: `secret_file`, or random for this process.

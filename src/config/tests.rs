@@ -75,6 +75,7 @@ fn an_empty_config_accepts_nothing_and_has_the_defaults() {
     assert_eq!(snapshot.balancer.scheme, Scheme::InternetFacing);
     assert_eq!(snapshot.cores, Cores::All);
     assert_eq!(snapshot.admin, Admin { listen: AdminAddress::Tcp(address("127.0.0.1:9900")), token_file: None });
+    assert_eq!(snapshot.state_dir, None);
     assert!(snapshot.listeners.is_empty() && snapshot.groups.is_empty());
 }
 

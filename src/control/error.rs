@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use super::bind::BindError;
+use super::store::StoreError;
 use crate::access_log::ApplyError;
 use crate::config;
 use crate::ring::check::Finding;
@@ -29,6 +30,9 @@ pub enum StartError {
     /// Listeners' addresses cannot be bound.
     #[error("{}", lines(.0))]
     Bind(Vec<BindError>),
+    /// What the API changed cannot be had.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// The access log cannot be opened.
     #[error("{0}")]
     AccessLog(ApplyError),

@@ -19,6 +19,7 @@ mod reports;
 mod run;
 mod shards;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -26,3 +27,6 @@ pub use bind::BindError;
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
+pub use store::{
+    BODY_BYTES_MAX, Fault, HEAD_BYTES_MAX, Meta, Opened, Outcome, REVISIONS_KEPT, Refused, Saved, Store, StoreError,
+};

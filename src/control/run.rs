@@ -17,6 +17,7 @@ use super::bind::{self, BindError};
 use super::error::StartError;
 use super::shards;
 use super::state::{Control, Given, Origin, Phase};
+use super::store::{Store, StoreError};
 use super::{admin, host, notify};
 use crate::access_log::{ApplyError, Writer};
 use crate::config::{self, Errors, Mode, Snapshot};
@@ -78,11 +79,21 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     if let Err(error) = check::raise_limits() {
         tracing::warn!("the limits of descriptors and locked memory stay as they are: {error}");
     }
+    // Held until the process ends: the folder is its own.
+    let _store = open_store(&snapshot)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(serve(options, snapshot, &cores, started_at));
     // A config that is still being read is nobody's any more.
     runtime.shutdown_background();
     result
+}
+
+/// A start waits for the disk; nothing is served yet.
+fn open_store(snapshot: &Snapshot) -> Result<Option<Store>, StoreError> {
+    let Some(path) = &snapshot.state_dir else { return Ok(None) };
+    let (store, opened) = Store::open(path)?;
+    opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(Some(store))
 }
 
 async fn serve(
@@ -259,15 +270,19 @@ async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
     }
 }
 
-/// `[shards]` and `[admin]` stay as they were at start, and a snapshot says what is, not what is wished for.
+/// `[shards]`, `[admin]` and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
 fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
     let old = Arc::clone(&control.state().snapshot);
-    for (table, changed) in [("shards", new.cores != old.cores), ("admin", new.admin != old.admin)] {
+    for (what, changed) in [
+        ("[shards]", new.cores != old.cores),
+        ("[admin]", new.admin != old.admin),
+        ("state_dir of [balancer]", new.state_dir != old.state_dir),
+    ] {
         if changed {
-            tracing::warn!("[{table}] changed and is read at start only: restart weir to apply it");
+            tracing::warn!("{what} changed and is read at start only: restart weir to apply it");
         }
     }
-    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), ..new }
+    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), state_dir: old.state_dir.clone(), ..new }
 }
 
 /// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.

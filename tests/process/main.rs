@@ -36,5 +36,6 @@ mod page;
 mod relay;
 mod reload;
 mod requirements;
+mod state;
 mod weights;
 mod zones;

@@ -66,6 +66,7 @@ pub(super) struct RawBalancer {
     pub snat_addresses: Vec<At<IpAddr>>,
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
+    pub state_dir: Option<At<PathBuf>>,
 }
 
 /// `[admin]`.
@@ -123,6 +124,7 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         snat_addresses: table.read_items_at("snat_addresses", values::unicast),
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
+        state_dir: table.read("state_dir", values::folder),
     }
 }
 

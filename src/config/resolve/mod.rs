@@ -54,11 +54,13 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, 
     let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups));
     let listeners = listeners.chain(responder).map(Arc::new).collect();
     let cookie_keys = scope.cookie_keys(&balancer);
+    let state_dir = balancer.state_dir.as_ref().map(|path| files.path(&path.value));
     Snapshot {
         revision: 1,
         balancer: self::balancer(balancer, scope.scheme, place),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
+        state_dir,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
         cookie_keys,
         listeners,

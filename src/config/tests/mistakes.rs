@@ -342,8 +342,17 @@ fn values_of_the_other_tables() {
         (
             "[balancer]\n\"\\n\" = 1",
             "[balancer]: \"\\n\": unknown key; the keys here are name, region, network, zone, scheme, \
-             allow_public_targets, cross_network, cross_region, snat_addresses, port_policy, secret_file"
+             allow_public_targets, cross_network, cross_region, snat_addresses, port_policy, secret_file, \
+             state_dir"
                 .into(),
+        ),
+        (
+            "[balancer]\nstate_dir = \"\"",
+            "[balancer]: state_dir: \"\" is not a path; name a folder, such as \"/var/lib/weir\"".into(),
+        ),
+        (
+            "[balancer]\nstate_dir = true",
+            "[balancer]: state_dir: expected a string, found true; put it in quotes".into(),
         ),
         ("[shards]\ncores = []", "[shards]: cores: the list is empty; name at least one core, or write \"all\"".into()),
         ("[shards]\ncores = [2, 2]", "[shards]: cores: core 2 is listed twice; list each core once".into()),

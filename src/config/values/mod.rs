@@ -213,11 +213,19 @@ pub(super) fn admin_address(value: &DeValue<'_>) -> Read<AdminAddress> {
 }
 
 pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
+    path_of(value, "name a file, such as \"/etc/weir/token\"")
+}
+
+pub(super) fn folder(value: &DeValue<'_>) -> Read<PathBuf> {
+    path_of(value, "name a folder, such as \"/var/lib/weir\"")
+}
+
+fn path_of(value: &DeValue<'_>, mend: &str) -> Read<PathBuf> {
     let path = text(value)?;
     if !path.is_empty() && !path.contains('\0') {
         return Ok(path.into());
     }
-    Err(Wrong::new(format!("{} is not a path", quoted(path)), "name a file, such as \"/etc/weir/token\""))
+    Err(Wrong::new(format!("{} is not a path", quoted(path)), mend))
 }
 
 /// `"all"`, a count, or a list of core numbers.

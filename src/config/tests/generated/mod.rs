@@ -17,13 +17,16 @@ use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let head = (balancer(), cores(), admin(), option::of(http::access_log()), option::of(responder()));
+    let state_dir = option::of("/[a-zA-Z/. \"\\\\]{0,40}".prop_map(Into::into));
+    let places = (option::of(http::access_log()), state_dir);
+    let head = (balancer(), cores(), admin(), places, option::of(responder()));
     (head, btree_map(name(), group(), 1..4)).prop_flat_map(
-        |((balancer, cores, admin, access_log, responder), groups)| {
+        |((balancer, cores, admin, (access_log, state_dir), responder), groups)| {
             let groups = groups.into_iter().map(|(name, group)| (name, group_at(group, &balancer)));
             let groups: Vec<_> = groups.map(|(name, group)| Arc::new(group_named(group, &name))).collect();
             btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
                 access_log: access_log.clone(),
+                state_dir: state_dir.clone(),
                 cookie_keys: resolve::keys_of_this_process(),
                 revision: 1,
                 balancer: balancer.clone(),

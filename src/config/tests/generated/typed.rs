@@ -30,6 +30,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
             } else {
                 json!(*snapshot.balancer.snat_addresses)
             },
+            "state_dir": snapshot.state_dir,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
