@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod health;
+pub mod inventory;
 pub mod l4;
 pub mod l7;
 pub mod metrics;

@@ -18,13 +18,21 @@ impl LeastConnections {
     }
 
     pub(super) fn pick(&mut self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let slot = self.first(load, usable)?;
+        self.turns.take(slot);
+        Some(self.turns.target(slot))
+    }
+
+    pub(super) fn peek(&self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        self.first(load, usable).map(|slot| self.turns.target(slot))
+    }
+
+    fn first(&self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let rank = |slot: usize| {
             let load = Ratio { numerator: i64::from(load(self.turns.target(slot))), weight: self.turns.weight(slot) };
             (load, self.turns.place(slot), slot)
         };
         let usable = (0..self.turns.len()).filter(|&slot| usable(self.turns.target(slot)));
-        let slot = usable.min_by_key(|&slot| rank(slot))?;
-        self.turns.take(slot);
-        Some(self.turns.target(slot))
+        usable.min_by_key(|&slot| rank(slot))
     }
 }

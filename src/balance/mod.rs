@@ -146,6 +146,12 @@ impl Balancer {
         self.first_choice.pick(&load, &usable).or_else(|| self.standby.pick(&load, &usable))
     }
 
+    /// What `pick` would answer now. The rotation stays where it is: whoever only looks takes nobody's turn.
+    #[must_use]
+    pub fn peek(&self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        self.first_choice.peek(&load, &usable).or_else(|| self.standby.peek(&load, &usable))
+    }
+
     /// Indices of the targets that may be picked at all; those that stand by come last.
     pub fn eligible(&self) -> impl Iterator<Item = usize> {
         self.first_choice.eligible.iter().chain(&self.standby.eligible).map(|entry| entry.target)
@@ -205,6 +211,13 @@ impl Rotation {
         match &mut self.picker {
             Picker::RoundRobin(picker) => picker.pick(usable),
             Picker::LeastConnections(picker) => picker.pick(load, usable),
+        }
+    }
+
+    fn peek(&self, load: impl Fn(usize) -> u32, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        match &self.picker {
+            Picker::RoundRobin(picker) => picker.peek(usable),
+            Picker::LeastConnections(picker) => picker.peek(load, usable),
         }
     }
 }

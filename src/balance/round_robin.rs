@@ -45,6 +45,13 @@ impl RoundRobin {
         Some(self.turns.target(slot))
     }
 
+    /// As `pick`, by a look at every slot: what is due goes before what waits, and the heaps only keep that order at hand.
+    pub(super) fn peek(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+        let usable = (0..self.turns.len()).filter(|&slot| usable(self.turns.target(slot)));
+        let slot = usable.min_by_key(|&slot| (self.turns.place(slot), slot))?;
+        Some(self.turns.target(slot))
+    }
+
     /// Moves the turns that have become due.
     fn wake(&mut self) {
         while let Some(&Reverse((_, slot))) = self.waiting.peek()

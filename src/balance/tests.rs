@@ -476,6 +476,29 @@ proptest! {
     }
 
     #[test]
+    fn a_peek_says_whom_the_next_pick_takes_and_changes_nothing(
+        targets in prop::collection::vec((0..=100_u8, 0..9_u32, any::<bool>(), any::<bool>(), any::<bool>()), 1..30),
+        algorithm in any_algorithm(),
+        before in 0..200_usize,
+    ) {
+        let candidate = |target: &(u8, u32, bool, bool, bool)| {
+            let zone = if target.4 { Zone::Own } else { Zone::Other };
+            Candidate { weight: target.0, healthy: target.2, zone }
+        };
+        let candidates: Vec<Candidate> = targets.iter().map(candidate).collect();
+        let mut balancer = balancer(algorithm, &candidates);
+        let mut undisturbed = balancer.clone();
+        for round in 0..before {
+            let usable = |target: usize| targets[target].3 || round % 3 > 0;
+            let load = |target: usize| targets[target].1;
+            let seen = balancer.peek(load, usable);
+            prop_assert_eq!(seen, balancer.peek(load, usable));
+            let picked = balancer.pick(load, usable);
+            prop_assert_eq!((seen, picked), (undisturbed.pick(load, usable), seen));
+        }
+    }
+
+    #[test]
     fn r_b1_least_connections_fills_targets_by_weight_when_connections_stay(weights in any_weights()) {
         let mut balancer = balancer(Algorithm::LeastConnections, &healthy(&weights));
         let mut loads = vec![0_u32; weights.len()];

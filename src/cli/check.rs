@@ -1,11 +1,13 @@
-//! `weir check`: one line when the config is good, else every mistake.
+//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake.
 
 use std::path::Path;
 
+use super::show::counted;
 use crate::config::{self, Snapshot};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
     let snapshot = config::load(path).map_err(|errors| errors.to_string())?;
+    snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())
 }
@@ -13,7 +15,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
 fn summary(snapshot: &Snapshot) -> String {
     let targets = snapshot.groups.iter().map(|group| group.targets.len()).sum();
     let counts = [(snapshot.listeners.len(), "listener"), (snapshot.groups.len(), "target group"), (targets, "target")];
-    counts.map(|(count, what)| format!("{count} {what}{}", if count == 1 { "" } else { "s" })).join(", ")
+    counts.map(|(count, what)| counted(count, what)).join(", ")
 }
 
 #[cfg(test)]

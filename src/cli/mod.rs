@@ -1,17 +1,29 @@
 //! The command line: one file a command. What an operator reads is on stdout, what went wrong and the log on stderr.
+//!
+//!     run, demo --> control          check --> config          doctor --> ring, host
+//!     status, targets, revisions, explain --> api --HTTP--> the admin endpoint of a weir that runs
 #![forbid(unsafe_code)]
 
+mod api;
 mod check;
+mod completions;
 mod demo;
 mod doctor;
+mod explain;
 mod log;
+mod revisions;
+mod show;
+mod status;
+mod targets;
+mod trouble;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::control::{self, DRAIN_DEFAULT, Options, Source};
+use trouble::Trouble;
 
 /// A load balancer for bare metal.
 #[derive(Debug, Parser)]
@@ -49,6 +61,25 @@ enum Command {
     },
     /// Look at this host: what Weir needs, and what would make it faster.
     Doctor,
+    /// Show a weir that runs: its listeners, target groups and shards.
+    Status {
+        #[command(flatten)]
+        endpoint: api::Endpoint,
+    },
+    /// List the targets of a weir that runs, bind and unbind them, change weights and ports.
+    Targets(targets::Targets),
+    /// List what a weir that runs has applied, and when.
+    Revisions {
+        #[command(flatten)]
+        endpoint: api::Endpoint,
+    },
+    /// Ask a weir that runs which rule, group and target a request would get now, and why no other.
+    Explain(explain::Question),
+    /// Print a script that completes these commands in a shell.
+    Completions {
+        /// The shell that loads it.
+        shell: completions::Shell,
+    },
 }
 
 /// Runs the command that the process was started with.
@@ -60,19 +91,25 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run { config, drain } => {
             run(&Options { source: Source::File(config), drain: *drain, greeting: String::new(), log_lines_dropped })
+                .map_err(Trouble::from)
         }
-        Command::Check { config } => check::check(&config),
-        Command::Demo { print_config: true } => demo::print_config(),
-        Command::Demo { print_config: false } => demo::demo(log_lines_dropped),
-        Command::Doctor => doctor::doctor(),
+        Command::Check { config } => check::check(&config).map_err(Trouble::from),
+        Command::Demo { print_config: true } => demo::print_config().map_err(Trouble::from),
+        Command::Demo { print_config: false } => demo::demo(log_lines_dropped).map_err(Trouble::from),
+        Command::Doctor => doctor::doctor().map_err(Trouble::from),
+        Command::Status { endpoint } => status::status(&endpoint),
+        Command::Targets(targets) => targets::targets(&targets),
+        Command::Revisions { endpoint } => revisions::revisions(&endpoint),
+        Command::Explain(question) => explain::explain(&question),
+        Command::Completions { shell } => completions::completions(shell, Arguments::command()),
     };
     // What was logged comes before what is said of it.
     drop(log);
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            trouble.exit_code()
         }
     }
 }
@@ -84,11 +121,41 @@ fn run(options: &Options) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// Every command and option is described, in a table or an example, and the README names every command.
+    #[test]
+    fn the_documentation_has_every_command_and_option() {
+        let page = include_str!("../../docs/commands.md");
+        let readme = include_str!("../../README.md");
+        let mut waiting = vec![(Arguments::command(), "weir".to_owned())];
+        while let Some((command, line)) = waiting.pop() {
+            for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let described = [" ", "`"].iter().any(|end| page.contains(&format!("--{option}{end}")));
+                assert!(described, "--{option} of {line}");
+            }
+            for part in command.get_subcommands() {
+                let line = format!("{line} {}", part.get_name());
+                assert!(page.contains(&format!("| `{line}")) || part.has_subcommands(), "{line}");
+                let first = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+                assert!(readme.contains(&format!("| `{first}")), "{first} in the README");
+                waiting.push((part.clone(), line));
+            }
+        }
+    }
+
+    #[test]
+    fn an_option_of_the_endpoint_may_stand_before_or_behind_the_verb() {
+        for line in ["weir targets --admin [::1]:1 list app", "weir targets list app --admin [::1]:1"] {
+            let Command::Targets(targets) = Arguments::try_parse_from(line.split(' ')).unwrap().command else {
+                panic!("targets")
+            };
+            assert!(format!("{targets:?}").contains("Tcp(\"[::1]:1\")"), "{targets:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use super::limits;
+use crate::inventory::Refusal;
 
 /// Everything that is wrong with one config, sorted by line. Prints one mistake a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl fmt::Display for ConfigError {
 
 /// What is wrong with a value and how to mend it; the reader of the value adds the place.
 #[derive(Debug)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     pub what: String,
     pub mend: String,
 }
@@ -98,6 +99,12 @@ pub(super) struct Wrong {
 impl Wrong {
     pub fn new(what: impl Into<String>, mend: impl Into<String>) -> Wrong {
         Wrong { what: what.into(), mend: mend.into() }
+    }
+}
+
+impl From<Refusal> for Wrong {
+    fn from(refusal: Refusal) -> Wrong {
+        Wrong::new(refusal.what, refusal.mend)
     }
 }
 
@@ -109,6 +116,7 @@ pub(super) struct Report<'t> {
     /// mistake at the end of the file is shown on a line that an editor has.
     line_starts: Vec<usize>,
     errors: RefCell<Vec<ConfigError>>,
+    notes: RefCell<Vec<String>>,
     left_out: Cell<usize>,
 }
 
@@ -116,7 +124,14 @@ impl<'t> Report<'t> {
     pub fn new(file: &'t str, text: &'t str) -> Report<'t> {
         let after_line_ends = text.match_indices('\n').map(|(offset, _)| offset + 1);
         let line_starts = std::iter::once(0).chain(after_line_ends.filter(|start| *start < text.len())).collect();
-        Report { file, text, line_starts, errors: RefCell::default(), left_out: Cell::new(0) }
+        Report {
+            file,
+            text,
+            line_starts,
+            errors: RefCell::default(),
+            notes: RefCell::default(),
+            left_out: Cell::new(0),
+        }
     }
 
     /// Line of a byte offset, from 1.
@@ -127,6 +142,18 @@ impl<'t> Report<'t> {
     /// A mistake in a thing that was understood as TOML.
     pub fn at(&self, line: usize, place: impl Into<String>, wrong: Wrong) {
         self.push(line, None, place.into(), wrong);
+    }
+
+    /// Something that is not in effect and is no mistake: printed as a mistake is.
+    pub fn note(&self, line: usize, place: impl Into<String>, wrong: Wrong) {
+        let Wrong { what, mend } = wrong;
+        let note = ConfigError { line: Some(line), column: None, place: place.into(), message: what, hint: mend };
+        self.notes.borrow_mut().push(format!("{}{note}", self.file));
+    }
+
+    /// All notes, in the order they were made.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.notes.take()
     }
 
     /// A mistake in the text, shown with its column.

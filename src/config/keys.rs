@@ -10,7 +10,7 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 23] = [
+pub const SECTIONS: [Section; 27] = [
     FILE,
     BALANCER,
     SHARDS,
@@ -34,12 +34,27 @@ pub const SECTIONS: [Section; 23] = [
     KEEP_ALIVE,
     HEALTH_CHECK,
     TARGET,
+    INSTANCE,
+    ENI,
+    SCALING_GROUP,
+    ASSOCIATION,
 ];
 
 /// The top of the file.
 pub const FILE: Section = Section {
     title: "The file",
-    keys: &["balancer", "shards", "admin", "access_log", "flash_policy", "listener", "target_group"],
+    keys: &[
+        "balancer",
+        "shards",
+        "admin",
+        "access_log",
+        "flash_policy",
+        "listener",
+        "target_group",
+        "instance",
+        "eni",
+        "scaling_group",
+    ],
 };
 
 /// `[balancer]`.
@@ -52,6 +67,9 @@ pub const BALANCER: Section = Section {
         "zone",
         "scheme",
         "allow_public_targets",
+        "cross_network",
+        "cross_region",
+        "snat_addresses",
         "port_policy",
         "secret_file",
         "state_dir",
@@ -165,7 +183,6 @@ pub const TARGET_GROUP: Section = Section {
         "algorithm",
         "stickiness",
         "health_check",
-        "managed",
         "fail_open",
         "cross_zone",
         "connect_timeout",
@@ -174,6 +191,7 @@ pub const TARGET_GROUP: Section = Section {
         "deregistration_delay",
         "location_repair",
         "keep_alive",
+        "managed",
         "target",
     ],
 };
@@ -217,17 +235,23 @@ pub const TARGET: Section = Section {
     keys: &["type", "instance_id", "eni_id", "zone", "address", "port", "weight"],
 };
 
+/// `[[instance]]`.
+pub const INSTANCE: Section = Section {
+    title: "`[[instance]]`",
+    keys: &["id", "region", "network", "zone", "address", "state", "expires", "bandwidth"],
+};
+
+/// `[[eni]]`.
+pub const ENI: Section = Section { title: "`[[eni]]`", keys: &["id", "instance_id", "addresses"] };
+
+/// `[[scaling_group]]`.
+pub const SCALING_GROUP: Section =
+    Section { title: "`[[scaling_group]]`", keys: &["name", "instances", "target_groups"] };
+
+/// `[[scaling_group.target_groups]]`.
+pub const ASSOCIATION: Section =
+    Section { title: "`[[scaling_group.target_groups]]`", keys: &["group", "port", "weight"] };
+
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
 /// whoever writes one has not mistyped it.
-pub(super) const LATER: &[&str] = &[
-    "certificates",
-    "client_ip",
-    "cross_network",
-    "cross_region",
-    "handshake_timeout",
-    "managed",
-    "security_group",
-    "slow_start",
-    "snat_addresses",
-    "state_dir",
-];
+pub(super) const LATER: &[&str] = &["certificates", "client_ip", "handshake_timeout", "security_group", "slow_start"];

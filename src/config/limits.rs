@@ -220,6 +220,12 @@ pub const GROUP_TARGETS_MAX: usize = 10_000;
 /// Weight by default. CLB.
 pub const WEIGHT_DEFAULT: u8 = 10;
 
+/// An instance's bandwidth in Mbit/s. Ours: to a terabit a second.
+pub const BANDWIDTH: RangeInclusive<u32> = 0..=1_000_000;
+
+/// Most addresses of `snat_addresses`. CLB has 10 to 20; ours has room for millions of connections to one target.
+pub const SNAT_ADDRESSES_MAX: usize = 64;
+
 /// Time between the starts of two checks. CLB: 2 s to 300 s; ours starts at 100 ms for fast failover.
 pub const HEALTH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 

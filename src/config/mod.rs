@@ -5,8 +5,8 @@
 //!
 //! Each step goes on after a mistake, so the operator sees all of them at once. One exception: a text that is not TOML is
 //! not looked at further, because what is left of it would be reported as missing.
-//! Pure apart from `load`: text in, a snapshot or errors out. `load` also reads the files that the text names, so that nothing
-//! else has to.
+//! Pure apart from `load` and `parse`, which look at the clock: text in, a snapshot or errors out. `load` also reads the files
+//! that the text names, so that nothing else has to.
 //! Always: a snapshot comes out only where nothing was reported, so what it says holds without further checks.
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ mod tests;
 mod values;
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use toml::de::DeTable;
 
@@ -32,6 +33,7 @@ pub use changes::{Change, Changes, GroupChanges, NewTarget, Refused, RefusedCode
 pub use difference::difference;
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
+pub(crate) use private::{check_unicast, is_private_network};
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
@@ -67,7 +69,8 @@ pub fn load(path: &Path) -> Result<Snapshot, Errors> {
     match str::from_utf8(&bytes) {
         Ok(text) => {
             let folder = path.parent().unwrap_or(Path::new(""));
-            parse_with(&name, text, Mode::Run, &Files { folder, read: &files::read_from_disk })
+            let files = Files { folder, read: &files::read_from_disk };
+            parse_with(&name, text, Mode::Run, &files, SystemTime::now())
         }
         Err(error) => Err(not_utf8(&name, &bytes, error.valid_up_to())),
     }
@@ -78,10 +81,11 @@ pub fn load(path: &Path) -> Result<Snapshot, Errors> {
 /// # Errors
 /// Everything that is wrong with the text, sorted by line.
 pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors> {
-    parse_with(file_name, text, mode, &Files { folder: Path::new(""), read: &files::read_nothing })
+    let files = Files { folder: Path::new(""), read: &files::read_nothing };
+    parse_with(file_name, text, mode, &files, SystemTime::now())
 }
 
-fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>) -> Result<Snapshot, Errors> {
+fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>, now: SystemTime) -> Result<Snapshot, Errors> {
     let report = Report::new(file_name, text);
     let root = match DeTable::parse(text) {
         Ok(root) => root,
@@ -92,7 +96,7 @@ fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>) -> Res
             return Err(report.into_errors());
         }
     };
-    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, files, &report);
+    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, files, now, &report);
     if report.is_empty() { Ok(snapshot) } else { Err(report.into_errors()) }
 }
 

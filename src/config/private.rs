@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::Mode;
 use super::error::Wrong;
 
 /// Whether a client with this source address is let in by an internal listener (requirement L8).
@@ -21,11 +20,8 @@ pub fn is_private(ip: IpAddr) -> bool {
 }
 
 /// Whether a target may have this address without `allow_public_targets` (requirement G4). Narrower than `is_private`:
-/// nothing link-local, and loopback in the demo only, since a loopback target is this machine itself.
-pub(super) fn is_private_target(ip: IpAddr, mode: Mode) -> bool {
-    if ip.is_loopback() {
-        return mode == Mode::Demo;
-    }
+/// nothing link-local, and no loopback, since a loopback target is this machine itself.
+pub(crate) fn is_private_network(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_private_network_v4(ip),
         IpAddr::V6(ip) => ip.is_unique_local(),
@@ -42,7 +38,7 @@ pub(super) fn check_bindable(ip: IpAddr) -> Result<IpAddr, Wrong> {
 }
 
 /// Refuses an address that no connection can have at its far end.
-pub(super) fn check_unicast(ip: IpAddr) -> Result<IpAddr, Wrong> {
+pub(crate) fn check_unicast(ip: IpAddr) -> Result<IpAddr, Wrong> {
     let kind = match ip {
         ip if ip.is_unspecified() => "the unspecified address",
         ip if ip.is_multicast() => "a multicast address",

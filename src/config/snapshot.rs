@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::inventory::{Addresses, Binding, CrossRegion, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
 
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub cores: Cores,
     /// `[admin]`: read at start only.
     pub admin: Admin,
+    /// `state_dir` of `[balancer]`: where what the API changed is kept; `None` keeps nothing. Read at start only.
+    pub state_dir: Option<PathBuf>,
     /// `[access_log]`; `None` writes none. Read at start and at each reload.
     pub access_log: Option<AccessLog>,
     /// What session cookies are sealed with: `secret_file`, or random for this process.
@@ -32,6 +35,11 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// `[[target_group]]`, in the order of the file.
     pub groups: Vec<Arc<TargetGroup>>,
+    /// `[[instance]]`, `[[eni]]` and `[[scaling_group]]`.
+    pub inventory: Arc<Inventory>,
+    /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
+    /// log each, with the line of the file.
+    pub left_out: Vec<String>,
 }
 
 /// `[balancer]`: who this node is.
@@ -47,10 +55,14 @@ pub struct Balancer {
     pub zone: Option<Arc<str>>,
     /// Default of the listeners' `scheme`.
     pub scheme: Scheme,
-    /// Targets may have addresses that are not private (requirement G4).
-    pub allow_public_targets: bool,
-    /// Folder of what the API changed; without it the API changes nothing. Read at start only.
-    pub state_dir: Option<PathBuf>,
+    /// Targets may be in other networks and data centres (requirement G5).
+    pub cross_network: bool,
+    /// Targets may be in other regions (requirement G6).
+    pub cross_region: CrossRegion,
+    /// Where connections to idc targets leave from (requirement G5).
+    pub snat_addresses: Arc<[IpAddr]>,
+    /// Which addresses targets may have (requirement G4).
+    pub target_addresses: Addresses,
 }
 
 /// Whom a listener serves (requirement L8).
@@ -243,8 +255,6 @@ impl Protocol {
 pub struct TargetGroup {
     /// Unique name.
     pub name: Arc<str>,
-    /// Whose its targets are.
-    pub managed: Managed,
     /// What is spoken to the targets.
     pub protocol: Protocol,
     /// How a target is picked.
@@ -261,21 +271,20 @@ pub struct TargetGroup {
     pub retries: u8,
     /// What an http group has besides; `None` for a tcp group.
     pub http: Option<HttpGroup>,
+    /// Whose its targets are.
+    pub managed: Managed,
     /// The targets, in the order of the file.
     pub targets: Vec<Target>,
 }
 
 /// Whose the targets of a group are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Managed {
-    /// The config file's: the API may weigh them.
+    /// The file lists them.
     #[default]
-    #[serde(rename = "file")]
-    ByFile,
-    /// The API's: the file has none.
-    #[serde(rename = "api")]
-    ByApi,
+    File,
+    /// The API binds and unbinds them; the file lists none.
+    Api,
 }
 
 /// What an http target group has besides.
@@ -418,11 +427,15 @@ pub struct Target {
     pub label: Arc<str>,
     /// What kind of address it is.
     pub kind: TargetKind,
-    /// `instance_id` of a cvm target, where given.
+    /// Its machine, where given or known to the inventory.
     pub instance_id: Option<Arc<str>>,
-    /// `eni_id` of an eni target, where given.
+    /// Its interface, of an eni target, where given or known to the inventory.
     pub eni_id: Option<Arc<str>>,
-    /// Zone that it is in, where known.
+    /// Its region; `None` for an idc target, and where `[balancer]` names none.
+    pub region: Option<Arc<str>>,
+    /// Its network; as `region`.
+    pub network: Option<Arc<str>>,
+    /// Its zone, where given or known to the inventory (requirement B3).
     pub zone: Option<Arc<str>>,
     /// 0 to 100; 0 takes nothing new (requirement W2).
     pub weight: u8,
@@ -452,7 +465,36 @@ impl Service {
     }
 }
 
+impl Balancer {
+    /// What decides which targets may be bound.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        // They were read as names.
+        let id = |name: &Option<Arc<str>>| name.clone().and_then(|name| Id::new(name).ok());
+        Place {
+            region: id(&self.region),
+            network: id(&self.network),
+            cross_network: self.cross_network,
+            cross_region: self.cross_region,
+            addresses: self.target_addresses,
+            snat_addresses: self.snat_addresses.to_vec(),
+        }
+    }
+}
+
 impl TargetGroup {
+    /// Its targets, as changes of the inventory look at them.
+    pub fn bindings(&self) -> impl Iterator<Item = Binding<'_>> {
+        self.targets.iter().map(|target| Binding {
+            group: &self.name,
+            address: target.address,
+            kind: target.kind,
+            instance: target.instance_id.as_deref(),
+            eni: target.eni_id.as_deref(),
+            region: target.region.as_deref(),
+        })
+    }
+
     /// The zone whose targets go first while one of them is healthy (requirement B3). `None`: zones are no matter, because
     /// the group crosses them, or nobody said where the balancer is, or where any target is.
     #[must_use]

@@ -4,6 +4,7 @@ mod files;
 mod flash;
 mod generated;
 mod http;
+mod inventory;
 mod mistakes;
 mod mistakes_http;
 
@@ -43,7 +44,7 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
 }
 
 fn parse_on_disk(text: &str, mode: Mode) -> Result<Snapshot, Errors> {
-    parse_with("lb.toml", text, mode, &Files { folder: Path::new(""), read: &disk })
+    parse_with("lb.toml", text, mode, &Files { folder: Path::new(""), read: &disk }, SystemTime::UNIX_EPOCH)
 }
 
 fn good(text: &str) -> Snapshot {
@@ -74,6 +75,7 @@ fn an_empty_config_accepts_nothing_and_has_the_defaults() {
     assert_eq!(snapshot.balancer.scheme, Scheme::InternetFacing);
     assert_eq!(snapshot.cores, Cores::All);
     assert_eq!(snapshot.admin, Admin { listen: AdminAddress::Tcp(address("127.0.0.1:9900")), token_file: None });
+    assert_eq!(snapshot.state_dir, None);
     assert!(snapshot.listeners.is_empty() && snapshot.groups.is_empty());
 }
 

@@ -21,7 +21,7 @@ use super::state::{Control, Phase, Revision};
 use super::store::{Saved, Store, StoreError};
 use super::{bind, shards};
 use crate::access_log::ApplyError;
-use crate::config::{self, Balancer, Change, Changes, Errors, Mode, Refused, Snapshot};
+use crate::config::{self, Change, Changes, Errors, Refused, Snapshot};
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
 const ANSWERS_KEPT: usize = 1000;
@@ -31,7 +31,6 @@ const ANSWERS_KEPT: usize = 1000;
 pub(super) struct Ledger {
     /// What the file says.
     base: Arc<Snapshot>,
-    mode: Mode,
     kept: Kept,
     store: Option<Store>,
 }
@@ -153,9 +152,9 @@ impl Ledger {
     ///
     /// # Errors
     /// The store does not open, or what was kept is not what this version of weir keeps.
-    pub(super) fn open(base: Snapshot, mode: Mode) -> Result<(Self, u64), KeptError> {
-        let Some(folder) = base.balancer.state_dir.clone() else {
-            return Ok((Ledger { base: Arc::new(base), mode, kept: Kept::default(), store: None }, 0));
+    pub(super) fn open(base: Snapshot) -> Result<(Self, u64), KeptError> {
+        let Some(folder) = base.state_dir.clone() else {
+            return Ok((Ledger { base: Arc::new(base), kept: Kept::default(), store: None }, 0));
         };
         let (store, opened) = Store::open(&folder)?;
         for warning in &opened.warnings {
@@ -163,7 +162,7 @@ impl Ledger {
         }
         let kept = opened.current.as_ref().map(kept_of).transpose()?.unwrap_or_default();
         let revision = store.revision_last();
-        Ok((Ledger { base: Arc::new(base), mode, kept, store: Some(store) }, revision))
+        Ok((Ledger { base: Arc::new(base), kept, store: Some(store) }, revision))
     }
 
     /// The snapshot that is desired.
@@ -273,25 +272,23 @@ pub(super) async fn reload_as(control: &Control, base: Snapshot) -> Result<u64, 
 impl Ledger {
     /// One that nothing keeps.
     pub(super) fn of(base: &Snapshot) -> Self {
-        Ledger { base: Arc::new(base.clone()), mode: Mode::Run, kept: Kept::default(), store: None }
+        Ledger { base: Arc::new(base.clone()), kept: Kept::default(), store: None }
     }
 }
 
 /// `[shards]`, `[admin]` and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
 fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
     let old = Arc::clone(&control.state().snapshot);
-    let state_dir = old.balancer.state_dir.clone();
-    for (place, changed) in [
+    for (what, changed) in [
         ("[shards]", new.cores != old.cores),
         ("[admin]", new.admin != old.admin),
-        ("[balancer] state_dir", new.balancer.state_dir != state_dir),
+        ("state_dir of [balancer]", new.state_dir != old.state_dir),
     ] {
         if changed {
-            tracing::warn!("{place} changed and is read at start only: restart weir to apply it");
+            tracing::warn!("{what} changed and is read at start only: restart weir to apply it");
         }
     }
-    let balancer = Balancer { state_dir, ..new.balancer.clone() };
-    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), balancer, ..new }
+    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), state_dir: old.state_dir.clone(), ..new }
 }
 
 /// Makes a change of the API. Gives the revision that has it.
@@ -317,7 +314,7 @@ pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeE
     let Some(store) = &ledger.store else { return Err(ChangeError::NothingKeeps) };
     let changes = match &asked.what {
         Wanted::Change(change) => {
-            ledger.kept.changes.apply(&ledger.base, ledger.mode, change).map_err(ChangeError::Refused)?
+            ledger.kept.changes.apply(&ledger.base, change, SystemTime::now()).map_err(ChangeError::Refused)?
         }
         Wanted::Restore(revision) => {
             let saved = store.load(*revision).map_err(|_| ChangeError::NoRevision(*revision))?;
@@ -374,6 +371,9 @@ async fn bring_into_effect(
     let missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
     if new.access_log.is_none() {
         restore_access_log(control, &new);
+    }
+    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
+        tracing::warn!("left out: {line}");
     }
     let mut state = control.state();
     state.took_effect(&new, revision);

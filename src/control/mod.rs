@@ -13,6 +13,7 @@ mod admin;
 mod bind;
 mod change;
 mod error;
+pub mod explain;
 mod host;
 mod notify;
 mod reports;
@@ -28,4 +29,6 @@ pub use change::KeptError;
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
-pub use store::{Fault, Outcome, StoreError};
+pub use store::{
+    BODY_BYTES_MAX, Fault, HEAD_BYTES_MAX, Meta, Opened, Outcome, REVISIONS_KEPT, Refused, Saved, Store, StoreError,
+};

@@ -51,11 +51,16 @@ impl Reporter {
 
     /// What every shard says now, or said last.
     pub(super) async fn gather(&self) -> Reports {
+        self.gather_dated().await.1
+    }
+
+    /// As `gather`, and when it was said: whoever makes rates of counters must know to the millisecond.
+    pub(super) async fn gather_dated(&self) -> (Instant, Reports) {
         let rounds = &mut *self.rounds.lock().await;
         if let Some((at, reports)) = &rounds.last
             && at.elapsed() < REUSE
         {
-            return Arc::clone(reports);
+            return (*at, Arc::clone(reports));
         }
         rounds.shards.iter_mut().for_each(Reporting::ask);
         let deadline = Instant::now() + LIMIT;
@@ -63,8 +68,9 @@ impl Reporter {
             shard.wait(deadline).await;
         }
         let reports: Reports = Arc::new(rounds.shards.iter().filter_map(|shard| shard.last.clone()).collect());
-        rounds.last = Some((Instant::now(), Arc::clone(&reports)));
-        reports
+        let now = Instant::now();
+        rounds.last = Some((now, Arc::clone(&reports)));
+        (now, reports)
     }
 }
 

@@ -60,14 +60,6 @@ impl Source {
             Source::Demo(text) => config::parse("demo", text, Mode::Demo),
         }
     }
-
-    /// What its config is for.
-    fn mode(&self) -> Mode {
-        match self {
-            Source::File(_) => Mode::Run,
-            Source::Demo(_) => Mode::Demo,
-        }
-    }
 }
 
 /// Runs a balancer until it is told to stop.
@@ -100,9 +92,10 @@ async fn serve(
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let (ledger, revision) = Ledger::open(snapshot, options.source.mode()).map_err(StartError::Store)?;
+    let (ledger, revision) = Ledger::open(snapshot).map_err(StartError::Store)?;
     let snapshot = ledger.snapshot();
-    let empty = Snapshot { revision, listeners: Vec::new(), groups: Vec::new(), ..snapshot.clone() };
+    let empty =
+        Snapshot { revision, listeners: Vec::new(), groups: Vec::new(), left_out: Vec::new(), ..snapshot.clone() };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
     let given = Given {

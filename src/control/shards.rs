@@ -20,7 +20,7 @@ use super::bind::Sockets;
 use super::error::StartError;
 use crate::access_log::Writer;
 use crate::config::Snapshot;
-use crate::shard::{self, Apply, Mailbox, Order, Setup};
+use crate::shard::{self, Answer, Apply, Mailbox, Order, Question, Setup};
 
 /// From an answer to the next ping.
 const PING_INTERVAL: Duration = Duration::from_secs(1);
@@ -188,6 +188,13 @@ impl Handle {
     pub(super) fn ask(&self) -> oneshot::Receiver<Box<shard::ShardReport>> {
         let (answer, answered) = oneshot::channel();
         self.mailbox.send(Order::Report(answer));
+        answered
+    }
+
+    /// Asks who is next; the answer may never come.
+    pub(super) fn explain(&self, question: Question) -> oneshot::Receiver<Box<Answer>> {
+        let (answer, answered) = oneshot::channel();
+        self.mailbox.send(Order::Explain(Box::new(question), answer));
         answered
     }
 

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::change::Ledger;
+use super::explain::Pace;
 use super::host;
 use super::reports::Reporter;
 use super::run::Source;
@@ -25,6 +26,7 @@ pub(super) struct Control {
     pub(super) reporter: Reporter,
     /// Whoever holds it is the only one who changes anything.
     pub(super) ledger: tokio::sync::Mutex<Ledger>,
+    pub(super) explaining: Pace,
     state: Mutex<State>,
 }
 
@@ -91,8 +93,9 @@ impl Control {
     pub(super) fn new(shards: Shards, empty: Arc<Snapshot>, ledger: Ledger, given: Given) -> Arc<Self> {
         let revisions = ledger.revisions();
         let state = State { phase: Phase::Starting, snapshot: empty, revisions, reloads: Reloads::default() };
-        let (reporter, ledger) = (Reporter::new(&shards), tokio::sync::Mutex::new(ledger));
-        Arc::new(Control { given, reporter, shards, ledger, state: Mutex::new(state) })
+        let (reporter, explaining) = (Reporter::new(&shards), Pace::default());
+        let ledger = tokio::sync::Mutex::new(ledger);
+        Arc::new(Control { given, reporter, explaining, shards, ledger, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.

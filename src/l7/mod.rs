@@ -8,7 +8,9 @@
 //! snapshot in, a decision out. Time and chance are arguments.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod deadline;
+pub mod explain;
 pub mod forwarded;
 pub mod framing;
 mod http1;

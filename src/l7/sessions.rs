@@ -64,16 +64,25 @@ pub(super) fn choose_group(
     now: u64,
     roll: u64,
 ) -> usize {
-    let of_session = forward.group_stickiness.as_deref().and_then(|stickiness| {
-        let keys = &terms.snapshot.cookie_keys;
-        let scope = Scope::Groups { listener: &terms.listener.name, rule };
-        let tag = stickiness::session(keys, scope, stickiness, request.values("cookie"), now)?;
-        forward.groups.iter().map(|weighted| weighted.group).find(|&index| {
-            let group = terms.snapshot.groups.get(index);
-            group.is_some_and(|group| keys.group_tags(&terms.listener.name, rule, &group.name).any(|own| own == tag))
-        })
-    });
-    of_session.unwrap_or_else(|| forward.choose_group(roll))
+    group_of_session(request, terms, rule, forward, now).unwrap_or_else(|| forward.choose_group(roll))
+}
+
+/// Index of the group of the request's session in the rule.
+pub(super) fn group_of_session(
+    request: &RequestHead,
+    terms: &Terms,
+    rule: Option<u16>,
+    forward: &Forward,
+    now: u64,
+) -> Option<usize> {
+    let stickiness = forward.group_stickiness.as_deref()?;
+    let keys = &terms.snapshot.cookie_keys;
+    let scope = Scope::Groups { listener: &terms.listener.name, rule };
+    let tag = stickiness::session(keys, scope, stickiness, request.values("cookie"), now)?;
+    forward.groups.iter().map(|weighted| weighted.group).find(|&index| {
+        let group = terms.snapshot.groups.get(index);
+        group.is_some_and(|group| keys.group_tags(&terms.listener.name, rule, &group.name).any(|own| own == tag))
+    })
 }
 
 /// Appends what tells the client its group of `rule`.

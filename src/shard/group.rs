@@ -1,9 +1,11 @@
 //! A target group as this shard runs it: the balancer, and each target's health, load and counters, which outlive reloads.
 
+mod explain;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +23,8 @@ use crate::ring::TcpStream;
 pub(super) struct Group {
     config: RefCell<Arc<TargetGroup>>,
     targets: RefCell<Vec<Rc<TargetState>>>,
+    /// Unbound ones, while somebody holds them: a connection, or a deregistration delay.
+    leaving: RefCell<Vec<Weak<TargetState>>>,
     balancer: RefCell<Balancer>,
     /// The zone whose targets go first; `None` where zones are no matter.
     own_zone: RefCell<Option<Arc<str>>>,
@@ -178,6 +182,7 @@ impl Group {
             config: RefCell::new(Arc::new(empty)),
             targets: RefCell::default(),
             own_zone: RefCell::default(),
+            leaving: RefCell::default(),
             in_use: Cell::new(false),
             sessions: RefCell::default(),
             named: RefCell::default(),
@@ -228,6 +233,9 @@ impl Group {
         let targets = targets.collect();
         self.targets.replace(targets);
         before.values().for_each(|state| state.unbind());
+        let mut leaving = self.leaving.borrow_mut();
+        leaving.retain(|state| state.strong_count() > 0);
+        leaving.extend(before.values().map(Rc::downgrade));
         if self.balancer.borrow().algorithm() != config.algorithm {
             self.balancer.replace(Balancer::new(config.algorithm, self.shard));
         }

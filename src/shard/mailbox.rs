@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::explain::{Answer, Question};
 use super::report::ShardReport;
 use crate::config::Snapshot;
 use crate::ring::Bell;
@@ -22,6 +23,8 @@ pub enum Order {
     Ping(oneshot::Sender<()>),
     /// Say what you hold and have counted.
     Report(oneshot::Sender<Box<ShardReport>>),
+    /// Say who would get a client's next connection or request.
+    Explain(Box<Question>, oneshot::Sender<Box<Answer>>),
     /// Stop accepting, finish what runs for so long at most, then end. Answered with the number of connections that were
     /// still open and had to be reset.
     Drain(Duration, oneshot::Sender<usize>),

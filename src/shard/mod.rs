@@ -11,6 +11,7 @@ mod checker;
 mod clock;
 mod close;
 mod connect;
+mod explain;
 mod group;
 mod http;
 mod http_log;
@@ -22,6 +23,7 @@ mod table;
 
 pub use accept::RefuseReason;
 pub use close::CloseReason;
+pub use explain::{Admits, Answer, GroupAnswer, Next, Question, Standing, TargetAnswer};
 pub use mailbox::{Apply, Mailbox, Order};
 pub use report::{
     CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport,

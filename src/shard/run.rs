@@ -24,6 +24,7 @@ use super::accept::Acceptor;
 use super::checker;
 use super::clock::Clock;
 use super::close::CloseReason;
+use super::explain::{Admits, Answer, Question};
 use super::group::{Group, TargetState};
 use super::http;
 use super::listening::{Listening, Serving};
@@ -33,7 +34,7 @@ use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
-use crate::l7::{Exchange, Terms};
+use crate::l7::{Exchange, Tag, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
@@ -169,6 +170,9 @@ impl Shard {
             }
             Order::Report(answer) => {
                 let _ = answer.send(Box::new(self.report()));
+            }
+            Order::Explain(question, answer) => {
+                let _ = answer.send(Box::new(self.explain(&question)));
             }
             Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
                 self.connections_max.set(connections_max);
@@ -429,6 +433,24 @@ impl Shard {
         } else {
             tracing::info!(shard, group, target, from, to, "target health changed");
         }
+    }
+
+    fn explain(&self, question: &Question) -> Answer {
+        let snapshot = self.snapshot.borrow();
+        let listener = snapshot.listeners.iter().find(|listener| listener.name == question.listener);
+        let acceptors = self.acceptors.borrow();
+        let admits = match listener {
+            _ if self.draining.get() => Admits::Draining,
+            Some(listener) if !acceptors.contains_key(&listener.address) => Admits::NotListening,
+            None => Admits::NotListening,
+            Some(_) if self.is_full() => Admits::Full,
+            Some(_) => Admits::Yes,
+        };
+        let groups = self.groups.borrow();
+        let of_group = |(name, session): &(Arc<str>, Option<Tag>)| {
+            Some(groups.get(name)?.explain(session.as_ref(), question.client))
+        };
+        Answer { revision: snapshot.revision, admits, groups: question.groups.iter().filter_map(of_group).collect() }
     }
 
     fn report(&self) -> ShardReport {

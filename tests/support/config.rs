@@ -11,6 +11,8 @@ use super::place;
 pub struct Config {
     pub shards: usize,
     pub admin: SocketAddr,
+    /// Further lines of `[admin]`.
+    pub admin_keys: String,
     /// Lines of `[balancer]`.
     pub keys: String,
     /// Tables besides: `[flash_policy]`.
@@ -56,6 +58,7 @@ impl Config {
         Config {
             shards: 2,
             admin: place::free(),
+            admin_keys: String::new(),
             keys: String::new(),
             tables: String::new(),
             access_log: None,
@@ -118,10 +121,10 @@ impl Config {
     }
 
     pub fn to_toml(&self) -> String {
-        let Config { shards, admin, keys, tables, .. } = self;
+        let Config { shards, admin, admin_keys, keys, tables, .. } = self;
         let mut text = format!(
             "[balancer]\nname = \"test\"\nallow_public_targets = true\n{keys}\n[shards]\ncores = {shards}\n\
-             [admin]\nlisten = \"{admin}\"\n{tables}\n"
+             [admin]\nlisten = \"{admin}\"\n{admin_keys}\n{tables}\n"
         );
         if let Some(path) = &self.access_log {
             let _ = write!(text, "\n[access_log]\npath = \"{}\"\n{}\n", path.display(), self.access_log_keys);

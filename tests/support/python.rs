@@ -24,9 +24,9 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/python").join(name)
 }
 
-/// Runs a program of tests/support/python to its end, which it reaches within `PATIENCE`.
+/// Runs a program of tests/support/python to its end. It has steps, each of which may take `PATIENCE`, and says which one did.
 pub fn run(python: &str, name: &str, arguments: &[&str]) -> Output {
-    let limit = PATIENCE.as_secs().to_string();
+    let limit = (4 * PATIENCE).as_secs().to_string();
     Command::new("timeout").args([&limit, python]).arg(script(name)).args(arguments).output().expect("timeout starts")
 }
 

@@ -30,7 +30,10 @@ Weir serves. In another terminal, try:
   curl 127.0.0.1:8090                                    the same targets through the tcp listener
   for i in $(seq 60); do curl -s 127.0.0.1:8090; done | sort | uniq -c      the weights: 10, 20, 30
 
-  curl 127.0.0.1:9900/v1/target-groups/web/targets       the targets and their health
+  http://127.0.0.1:9900/ in a browser                    the status page, live
+  weir status                                            listeners, target groups, shards
+  weir targets list                                      the targets and their health
+  curl 127.0.0.1:9900/v1/target-groups/web/targets       one group's, as the API has them
   curl 127.0.0.1:9900/v1/listeners                       connections, bytes, latencies
   curl 127.0.0.1:9900/metrics                            the same for Prometheus
   weir demo --print-config                               the config behind it

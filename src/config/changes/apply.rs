@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::Deserialize;
 
 use super::{Changes, GroupChanges, Registered};
-use crate::config::private;
+use crate::config::limits;
 use crate::config::snapshot::{Managed, Snapshot, TargetGroup, TargetKind};
-use crate::config::{Mode, limits};
+use crate::inventory::{self, Id, Refusal, TargetName};
 
 /// What a request of the API asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,27 +38,27 @@ pub enum Change {
     },
 }
 
-/// A target to be registered.
+/// A target to be registered: by an id, an address or both (requirement G3).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewTarget {
-    /// `cvm` where nothing is said.
+    /// What its address is: `cvm` where nothing is said.
     #[serde(rename = "type", default = "cvm")]
     pub kind: TargetKind,
     /// Of a cvm target.
     #[serde(default)]
-    pub instance_id: Option<Arc<str>>,
+    pub instance_id: Option<Id>,
     /// Of an eni target.
     #[serde(default)]
-    pub eni_id: Option<Arc<str>>,
-    /// Where it answers.
+    pub eni_id: Option<Id>,
+    /// Where it answers; the inventory's where it is not given.
     #[serde(default)]
     pub address: Option<IpAddr>,
     /// 1 to 65535.
     pub port: u16,
-    /// Zone that it is in, where known.
+    /// Zone that it is in; the inventory's where it is not given.
     #[serde(default)]
-    pub zone: Option<Arc<str>>,
+    pub zone: Option<Id>,
     /// 0 to 100; 10 where nothing is said.
     #[serde(default)]
     pub weight: Option<u8>,
@@ -148,11 +149,11 @@ impl Change {
 }
 
 impl Changes {
-    /// What they are with `change` made, beside what the file says.
+    /// What they are with `change` made at `now`, beside what the file says.
     ///
     /// # Errors
     /// The first thing that is wrong with it; then nothing is changed.
-    pub fn apply(&self, base: &Snapshot, mode: Mode, change: &Change) -> Result<Changes, Refused> {
+    pub fn apply(&self, base: &Snapshot, change: &Change, now: SystemTime) -> Result<Changes, Refused> {
         let name = change.group();
         let Some(group) = base.groups.iter().find(|group| &*group.name == name) else {
             let message = format!("there is no target group {}", shown(name));
@@ -168,7 +169,7 @@ impl Changes {
         let mut changes = self.clone();
         let own = changes.groups.entry(Arc::clone(&group.name)).or_default();
         match change {
-            Change::Register { targets, .. } => own.register(&Place { group, base, mode }, targets)?,
+            Change::Register { targets, .. } => own.register(&Place { group, base, now }, targets)?,
             Change::Deregister { targets, .. } => own.deregister(group, targets)?,
             Change::Update { targets, .. } => own.update(group, targets)?,
         }
@@ -183,12 +184,12 @@ impl Changes {
 struct Place<'p> {
     group: &'p TargetGroup,
     base: &'p Snapshot,
-    mode: Mode,
+    now: SystemTime,
 }
 
 impl GroupChanges {
     fn register(&mut self, place: &Place<'_>, targets: &[NewTarget]) -> Result<(), Refused> {
-        if place.group.managed == Managed::ByFile {
+        if place.group.managed == Managed::File {
             let message = format!("target group {} belongs to the config file", shown(&place.group.name));
             return Err(Refused::conflict(message, "add the target there, or set managed = \"api\" on the group"));
         }
@@ -211,7 +212,7 @@ impl GroupChanges {
     fn deregister(&mut self, group: &TargetGroup, targets: &[Which]) -> Result<(), Refused> {
         for (index, which) in targets.iter().enumerate() {
             let address = SocketAddr::new(which.address, which.port);
-            if group.managed == Managed::ByFile {
+            if group.managed == Managed::File {
                 let refused = if group.targets.iter().any(|target| target.address == address) {
                     let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
                     Refused::conflict(format!("{address} belongs to the config file"), hint)
@@ -231,8 +232,8 @@ impl GroupChanges {
     fn update(&mut self, group: &TargetGroup, updates: &[TargetUpdate]) -> Result<(), Refused> {
         for (index, update) in updates.iter().enumerate() {
             let done = match group.managed {
-                Managed::ByApi => self.update_own(group, update),
-                Managed::ByFile => self.weigh(group, update),
+                Managed::Api => self.update_own(group, update),
+                Managed::File => self.weigh(group, update),
             };
             done.map_err(|refused| refused.of_target(index))?;
         }
@@ -288,22 +289,30 @@ impl Place<'_> {
     fn check(&self, target: &NewTarget) -> Result<Registered, Refused> {
         let port = check_port(target.port)?;
         let weight = target.weight.map(check_weight).transpose()?.unwrap_or(limits::WEIGHT_DEFAULT);
-        let Some(address) = target.address else {
-            return Err(Refused::invalid("address is missing".into(), "give the target's private address"));
-        };
-        if !self.base.balancer.allow_public_targets && !private::is_private_target(address, self.mode) {
-            let message = format!("{address} is not a private address");
-            let hint = "give the private address, or set allow_public_targets = true in [balancer]";
-            return Err(Refused::invalid(message, hint));
-        }
-        Ok(Registered {
-            address: SocketAddr::new(address, port),
+        let name = TargetName {
             kind: target.kind,
             instance_id: target.instance_id.clone(),
             eni_id: target.eni_id.clone(),
-            zone: target.zone.clone(),
+            address: target.address,
+        };
+        let bound = inventory::bind(&self.base.inventory, &self.base.balancer.place(), &name, self.now)?;
+        Ok(Registered {
+            address: SocketAddr::new(bound.address, port),
+            kind: target.kind,
+            instance_id: bound.instance,
+            eni_id: bound.eni,
+            region: bound.region,
+            network: bound.network,
+            zone: target.zone.clone().or(bound.zone),
             weight,
         })
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { field, what, mend, .. } = refusal;
+        Refused::invalid(format!("{}: {what}", field.as_str()), &mend)
     }
 }
 

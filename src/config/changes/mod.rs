@@ -22,6 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Managed, Snapshot, Target, TargetGroup, TargetKind};
+use crate::inventory::Id;
 
 pub use apply::{Change, NewTarget, Refused, RefusedCode, TargetUpdate, Which};
 
@@ -52,15 +53,21 @@ pub struct Registered {
     /// What kind of address it is.
     #[serde(rename = "type")]
     pub kind: TargetKind,
-    /// The instance that it was named by.
+    /// Its machine, where given or known to the inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance_id: Option<Arc<str>>,
-    /// The interface that it was named by.
+    pub instance_id: Option<Id>,
+    /// Its interface, of an eni target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub eni_id: Option<Arc<str>>,
-    /// Zone that it is in, where known.
+    pub eni_id: Option<Id>,
+    /// Its region, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Arc<str>>,
+    pub region: Option<Id>,
+    /// Its network, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Id>,
+    /// Its zone, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Id>,
     /// 0 to 100.
     pub weight: u8,
 }
@@ -80,7 +87,7 @@ impl Changes {
     pub fn waiting<'c>(&'c self, base: &Snapshot) -> Vec<&'c str> {
         let applies = |name: &str, changes: &GroupChanges| {
             let group = base.groups.iter().find(|group| &*group.name == name);
-            group.is_some_and(|group| group.managed == Managed::ByApi || changes.targets.is_empty())
+            group.is_some_and(|group| group.managed == Managed::Api || changes.targets.is_empty())
         };
         self.groups.iter().filter(|(name, changes)| !applies(name, changes)).map(|(name, _)| &**name).collect()
     }
@@ -93,8 +100,8 @@ impl GroupChanges {
 
     fn over(&self, group: &TargetGroup) -> TargetGroup {
         let targets = match group.managed {
-            Managed::ByApi => self.targets.iter().map(Registered::to_target).collect(),
-            Managed::ByFile => group.targets.iter().map(|target| self.weighed(target)).collect(),
+            Managed::Api => self.targets.iter().map(Registered::to_target).collect(),
+            Managed::File => group.targets.iter().map(|target| self.weighed(target)).collect(),
         };
         TargetGroup { targets, ..group.clone() }
     }
@@ -107,13 +114,16 @@ impl GroupChanges {
 
 impl Registered {
     fn to_target(&self) -> Target {
+        let text = |id: &Option<Id>| id.clone().map(Arc::from);
         Target {
             address: self.address,
             label: self.address.to_string().into(),
             kind: self.kind,
-            instance_id: self.instance_id.clone(),
-            eni_id: self.eni_id.clone(),
-            zone: self.zone.clone(),
+            instance_id: text(&self.instance_id),
+            eni_id: text(&self.eni_id),
+            region: text(&self.region),
+            network: text(&self.network),
+            zone: text(&self.zone),
             weight: self.weight,
         }
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::table::Table;
 use super::{At, Given};
-use crate::config::error::quoted;
 use crate::config::snapshot::{Algorithm, CheckMethod, HttpVersion, Managed, Protocol, SameSite, TargetKind};
 use crate::config::values::http as http_values;
 use crate::config::values::{self, CheckKind};
 use crate::config::{keys, limits};
+use crate::inventory::{Bound, Field, Id, TargetName};
 
 /// `[[target_group]]`.
 pub(in crate::config) struct RawGroup {
@@ -21,12 +21,12 @@ pub(in crate::config) struct RawGroup {
     pub protocol: Option<At<Protocol>>,
     pub algorithm: Option<At<Algorithm>>,
     pub health_check: RawHealthCheck,
-    pub managed: Option<At<Managed>>,
     pub fail_open: Option<At<bool>>,
     pub cross_zone: Option<At<bool>>,
     pub connect_timeout: Option<At<Duration>>,
     pub retries: Option<At<u8>>,
     pub http: RawHttpGroup,
+    pub managed: Option<At<Managed>>,
     pub targets: Vec<RawTarget>,
 }
 
@@ -97,21 +97,69 @@ pub(in crate::config) struct RawHttpCheck {
     pub matcher: Option<At<Vec<RangeInclusive<u16>>>>,
 }
 
-/// `[[target_group.target]]`.
+/// `[[target_group.target]]`, or an instance of a scaling group.
 pub(in crate::config) struct RawTarget {
     /// What errors call it.
     pub place: String,
     pub line: usize,
     pub kind: Option<At<TargetKind>>,
-    pub instance_id: Option<At<Arc<str>>>,
-    pub eni_id: Option<At<Arc<str>>>,
-    pub zone: Option<At<Arc<str>>>,
+    pub instance_id: Option<At<Id>>,
+    pub eni_id: Option<At<Id>>,
+    pub zone: Option<At<Id>>,
+    /// As typed; the inventory's where it is not.
     pub address: Option<At<IpAddr>>,
+    /// Each of those above that is there was good.
+    pub name_is_good: bool,
+    /// What its name stands for, once it is known.
+    pub bound: Option<Bound>,
     pub port: Option<At<u16>>,
     pub weight: Option<At<u8>>,
 }
 
 impl RawTarget {
+    /// An instance of a scaling group, whose line it has.
+    pub fn of_instance(place: String, line: usize, instance: Id, port: u16, weight: u8) -> RawTarget {
+        RawTarget {
+            place,
+            line,
+            kind: None,
+            instance_id: Some(At { value: instance, line }),
+            eni_id: None,
+            zone: None,
+            address: None,
+            name_is_good: true,
+            bound: None,
+            port: Some(At { value: port, line }),
+            weight: Some(At { value: weight, line }),
+        }
+    }
+
+    pub fn kind(&self) -> TargetKind {
+        self.kind.as_ref().map_or(TargetKind::Cvm, |kind| kind.value)
+    }
+
+    pub fn name(&self) -> TargetName {
+        let id = |id: &Option<At<Id>>| id.as_ref().map(|id| id.value.clone());
+        TargetName {
+            kind: self.kind(),
+            instance_id: id(&self.instance_id),
+            eni_id: id(&self.eni_id),
+            address: self.address.as_ref().map(|address| address.value),
+        }
+    }
+
+    /// Where a key of it stands; the target itself where it has no such key.
+    pub fn line_of(&self, field: Field) -> usize {
+        let line = match field {
+            Field::Type => self.kind.as_ref().map(|kind| kind.line),
+            Field::InstanceId => self.instance_id.as_ref().map(|id| id.line),
+            Field::EniId => self.eni_id.as_ref().map(|id| id.line),
+            Field::Address => self.address.as_ref().map(|address| address.line),
+            Field::Id | Field::Instances | Field::TargetGroups => None,
+        };
+        line.unwrap_or(self.line)
+    }
+
     pub fn socket_address(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.address.as_ref()?.value, self.port.as_ref()?.value))
     }
@@ -125,12 +173,12 @@ pub(super) fn group(table: &Table<'_>) -> RawGroup {
         protocol: table.require("protocol", values::protocol, "add protocol = \"tcp\" or protocol = \"http\""),
         algorithm: table.read("algorithm", values::algorithm),
         health_check: health_check.map(|t| self::health_check(&t)).unwrap_or_default(),
-        managed: table.read("managed", values::managed),
         fail_open: table.read("fail_open", values::boolean),
         cross_zone: table.read("cross_zone", values::boolean),
         connect_timeout: table.read("connect_timeout", values::duration(&limits::CONNECT_TIMEOUT)),
         retries: table.read("retries", values::number(&limits::RETRIES)),
         http: http(table),
+        managed: table.read("managed", values::managed),
         targets: table.list("target", "target", &keys::TARGET).iter().map(target).collect(),
     }
 }
@@ -203,20 +251,22 @@ fn http_check(table: &Table<'_>, kind: Option<&At<CheckKind>>) -> RawHttpCheck {
 }
 
 fn target(table: &Table<'_>) -> RawTarget {
-    let instance_id = table.read("instance_id", values::name);
-    let eni_id = table.read("eni_id", values::name);
-    let address_mend = match instance_id.as_ref().or(eni_id.as_ref()) {
-        Some(id) => format!("this version has no inventory to look up {}: add its address", quoted(&id.value)),
-        None => "add address = \"10.0.0.5\"".to_owned(),
-    };
+    let kind = table.read("type", values::target_kind);
+    let instance_id = table.read("instance_id", values::id);
+    let eni_id = table.read("eni_id", values::id);
+    let address = table.read("address", values::unicast);
+    let good = [kind.is_some(), instance_id.is_some(), eni_id.is_some(), address.is_some()];
+    let given = table.given(&["type", "instance_id", "eni_id", "address"]).len();
     RawTarget {
         place: table.thing(),
         line: table.line,
-        kind: table.read("type", values::target_kind),
+        kind,
         instance_id,
         eni_id,
-        zone: table.read("zone", values::name),
-        address: table.require("address", values::unicast, &address_mend),
+        zone: table.read("zone", values::id),
+        address,
+        name_is_good: good.iter().filter(|good| **good).count() == given,
+        bound: None,
         port: table.require("port", values::number(&limits::PORT), "add port = 8080"),
         weight: table.read("weight", values::number(&limits::WEIGHT)),
     }

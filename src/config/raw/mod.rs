@@ -5,11 +5,12 @@
 //! a second time.
 
 mod group;
+mod inventory;
 mod listener;
 mod rule;
 mod table;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,8 +20,10 @@ use super::error::Report;
 use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme};
 use super::values::{self, PortPolicy};
 use super::{keys, limits};
+use crate::inventory::{CrossRegion, Id};
 
 pub(super) use group::{RawGroup, RawHealthCheck, RawStickiness, RawTarget, StickinessKind};
+pub(super) use inventory::{RawInventory, RawRecord};
 pub(super) use listener::{RawErrorPage, RawListener};
 pub(super) use rule::{RawAction, RawForward, RawRule, RawVerb};
 use table::Table;
@@ -34,6 +37,7 @@ pub(super) struct Raw {
     pub flash_policy: Option<RawFlashPolicy>,
     pub listeners: Vec<RawListener>,
     pub groups: Vec<RawGroup>,
+    pub inventory: RawInventory,
 }
 
 /// A value and the line it stands on.
@@ -50,13 +54,16 @@ pub(super) type Given = (&'static str, usize);
 #[derive(Default)]
 pub(super) struct RawBalancer {
     pub name: Option<At<Arc<str>>>,
-    pub region: Option<At<Arc<str>>>,
-    pub network: Option<At<Arc<str>>>,
+    pub region: Option<At<Id>>,
+    pub network: Option<At<Id>>,
     pub zone: Option<At<Arc<str>>>,
     /// `zone` is there, be it wrong.
     pub names_zone: bool,
     pub scheme: Option<At<Scheme>>,
     pub allow_public_targets: Option<At<bool>>,
+    pub cross_network: Option<At<bool>>,
+    pub cross_region: Option<At<CrossRegion>>,
+    pub snat_addresses: Vec<At<IpAddr>>,
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
     pub state_dir: Option<At<PathBuf>>,
@@ -99,21 +106,25 @@ pub(super) fn read(root: &DeTable<'_>, report: &Report) -> Raw {
         flash_policy: file.table("flash_policy", "[flash_policy]: ", &keys::FLASH_POLICY).map(|t| flash_policy(&t)),
         listeners: file.list("listener", "listener", &keys::LISTENER).iter().map(listener::listener).collect(),
         groups: file.list("target_group", "target group", &keys::TARGET_GROUP).iter().map(group::group).collect(),
+        inventory: inventory::inventory(&file),
     }
 }
 
 fn balancer(table: &Table<'_>) -> RawBalancer {
     RawBalancer {
         name: table.read("name", values::name),
-        region: table.read("region", values::name),
-        network: table.read("network", values::name),
+        region: table.read("region", values::id),
+        network: table.read("network", values::id),
         zone: table.read("zone", values::name),
         names_zone: !table.given(&["zone"]).is_empty(),
         scheme: table.read("scheme", values::scheme),
         allow_public_targets: table.read("allow_public_targets", values::boolean),
+        cross_network: table.read("cross_network", values::boolean),
+        cross_region: table.read("cross_region", values::cross_region),
+        snat_addresses: table.read_items_at("snat_addresses", values::unicast),
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
-        state_dir: table.read("state_dir", values::path),
+        state_dir: table.read("state_dir", values::folder),
     }
 }
 

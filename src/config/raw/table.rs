@@ -75,7 +75,7 @@ impl<'t> Table<'t> {
         self.table(key, place, section)
     }
 
-    /// A list of tables inside this one. Errors call each by its name, or by its number where it has none.
+    /// A list of tables inside this one. Errors call each by its name or id, or by its number where it has none.
     pub fn list(&self, key: &'static str, noun: &str, section: &'static Section) -> Vec<Table<'t>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
@@ -90,7 +90,7 @@ impl<'t> Table<'t> {
                 self.wrong(line, key, values::expected("a table", item.get_ref(), "write it as { key = value }"));
                 continue;
             };
-            let place = match entries.get("name").and_then(|name| name.get_ref().as_str()) {
+            let place = match entries.get("name").or(entries.get("id")).and_then(|name| name.get_ref().as_str()) {
                 Some(name) => format!("{}{noun} {}: ", self.place, quoted(name)),
                 None => format!("{}{noun} #{}: ", self.place, index + 1),
             };
@@ -126,6 +126,14 @@ impl<'t> Table<'t> {
         (!items.is_empty()).then_some(items)
     }
 
+    /// All of `items` that are good, each with its line.
+    pub fn read_items_at<T>(&self, key: &'static str, parse: impl Fn(&DeValue<'_>) -> Read<T>) -> Vec<At<T>> {
+        let read = |value: &Spanned<DeValue<'_>>| {
+            self.item(key, value, &parse).map(|good| At { value: good, line: self.line_of(value) })
+        };
+        self.items(key).into_iter().filter_map(read).collect()
+    }
+
     /// A table among `items`.
     pub fn item_table(
         &self,
@@ -136,6 +144,11 @@ impl<'t> Table<'t> {
         let DeValue::Table(entries) = value.get_ref() else { return None };
         let place = format!("{}{key}.", self.place);
         Some(Table::open(entries, self.line_of(value), place, section, self.report))
+    }
+
+    /// Whether the value of this key is a list of nothing.
+    pub fn is_empty_list(&self, key: &'static str) -> bool {
+        self.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::Array(items) if items.is_empty()))
     }
 
     /// Whether the value of this key is a list.

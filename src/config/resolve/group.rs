@@ -4,25 +4,24 @@ use std::sync::Arc;
 
 use super::{FirstSeen, Scope, value_or};
 use crate::config::error::Wrong;
+use crate::config::limits;
 use crate::config::raw::{RawGroup, RawStickiness, RawTarget, StickinessKind};
 use crate::config::snapshot::{
     Algorithm, HttpGroup, HttpVersion, KeepAlive, Managed, Protocol, SameSite, Stickiness, Target, TargetGroup,
-    TargetKind,
 };
-use crate::config::{limits, private};
+use crate::inventory::Id;
 
 impl Scope<'_> {
     pub(super) fn group(&self, raw: &RawGroup) -> Option<TargetGroup> {
         let health_check = self.health_check(raw);
         self.targets_are_unique(raw);
         self.algorithm_fits(raw);
-        let targets = raw.targets.iter().filter_map(|target| self.target(target)).collect();
+        let targets = raw.targets.iter().filter_map(target).collect();
         let http = self.http_group(raw);
         Some(TargetGroup {
             targets,
             name: raw.name.as_ref()?.value.clone(),
             protocol: raw.protocol.as_ref()?.value,
-            managed: self.managed(raw),
             algorithm: value_or(raw.algorithm.as_ref(), Algorithm::default()),
             health_check,
             fail_open: value_or(raw.fail_open.as_ref(), limits::FAIL_OPEN_DEFAULT),
@@ -30,16 +29,8 @@ impl Scope<'_> {
             connect_timeout: value_or(raw.connect_timeout.as_ref(), limits::CONNECT_TIMEOUT_DEFAULT),
             retries: value_or(raw.retries.as_ref(), limits::RETRIES_DEFAULT),
             http,
+            managed: value_or(raw.managed.as_ref(), Managed::default()),
         })
-    }
-
-    fn managed(&self, group: &RawGroup) -> Managed {
-        let managed = value_or(group.managed.as_ref(), Managed::default());
-        if let (Managed::ByApi, Some(stray)) = (managed, group.targets.first()) {
-            let mend = "register it by the API and remove it here, or leave out managed";
-            self.report.at(stray.line, stray.place.as_str(), Wrong::new("the group's targets are the API's", mend));
-        }
-        managed
     }
 
     /// Requirement B3.
@@ -132,22 +123,6 @@ impl Scope<'_> {
         })
     }
 
-    fn target(&self, raw: &RawTarget) -> Option<Target> {
-        let kind = value_or(raw.kind.as_ref(), TargetKind::Cvm);
-        self.ids_fit_the_type(raw, kind);
-        self.address_is_private(raw);
-        let address = raw.socket_address()?;
-        Some(Target {
-            address,
-            label: address.to_string().into(),
-            kind,
-            instance_id: raw.instance_id.as_ref().map(|id| id.value.clone()),
-            eni_id: raw.eni_id.as_ref().map(|id| id.value.clone()),
-            zone: raw.zone.as_ref().map(|zone| zone.value.clone()),
-            weight: value_or(raw.weight.as_ref(), limits::WEIGHT_DEFAULT),
-        })
-    }
-
     /// Requirement B1: a tcp group has connections, an http group has requests.
     fn algorithm_fits(&self, group: &RawGroup) {
         let (Some(algorithm), Some(protocol)) = (&group.algorithm, &group.protocol) else { return };
@@ -177,35 +152,24 @@ impl Scope<'_> {
             }
         }
     }
+}
 
-    /// Requirement G3.
-    fn ids_fit_the_type(&self, target: &RawTarget, kind: TargetKind) {
-        let (stray, key, owner) = match kind {
-            TargetKind::Cvm => (&target.eni_id, "eni_id", "eni"),
-            TargetKind::Eni => (&target.instance_id, "instance_id", "cvm"),
-            TargetKind::Idc => return,
-        };
-        let Some(stray) = stray else { return };
-        let what = format!("only targets of type \"{owner}\" have it");
-        let wrong = Wrong::new(what, format!("remove it, or set type = \"{owner}\""));
-        self.report.at(stray.line, format!("{}: {key}", target.place), wrong);
-    }
-
-    /// Requirement G4.
-    fn address_is_private(&self, target: &RawTarget) {
-        let Some(address) = &target.address else { return };
-        if self.allow_public_targets || private::is_private_target(address.value, self.mode) {
-            return;
-        }
-        let what = if address.value.is_loopback() {
-            format!("{} is this machine itself", address.value)
-        } else {
-            format!("{} is not a private address", address.value)
-        };
-        let mend =
-            "give the private address, or set allow_public_targets = true in [balancer] (it allows loopback too)";
-        self.report.at(address.line, format!("{}: address", target.place), Wrong::new(what, mend));
-    }
+/// What has an address and a port.
+fn target(raw: &RawTarget) -> Option<Target> {
+    let text = |id: &Option<Id>| id.clone().map(Arc::from);
+    let address = raw.socket_address()?;
+    let bound = raw.bound.as_ref()?;
+    Some(Target {
+        address,
+        label: address.to_string().into(),
+        kind: raw.kind(),
+        instance_id: text(&bound.instance),
+        eni_id: text(&bound.eni),
+        region: text(&bound.region),
+        network: text(&bound.network),
+        zone: raw.zone.as_ref().map(|zone| Arc::from(zone.value.clone())).or_else(|| text(&bound.zone)),
+        weight: value_or(raw.weight.as_ref(), limits::WEIGHT_DEFAULT),
+    })
 }
 
 /// Names that browsers take only from a `Secure` cookie (RFC 6265bis, 4.1.3), in either case.

@@ -7,6 +7,7 @@ mod action;
 mod check;
 mod flash;
 mod group;
+mod inventory;
 mod listener;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::hash::Hash;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use super::error::{Report, Wrong};
 use super::files::Files;
@@ -22,18 +24,21 @@ use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
 use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, Snapshot};
 use super::values::PortPolicy;
 use super::{Mode, limits};
+use crate::inventory::Place;
 use crate::l7::Keys;
 use flash::Responder;
+use inventory::Binder;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
-pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) -> Snapshot {
-    let Raw { balancer, cores, admin, access_log, flash_policy, listeners, groups } = raw;
+pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, report: &Report) -> Snapshot {
+    let Raw { balancer, cores, admin, access_log, flash_policy, listeners, mut groups, inventory: records } = raw;
+    let place = inventory::place(&balancer, mode, report);
+    let inventory = inventory::inventory(&records, report);
+    Binder { inventory: &inventory, place: &place, now, report }.bind(&mut groups, &records.scaling_groups);
     let scope = Scope {
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
-        allow_public_targets: value_or(balancer.allow_public_targets.as_ref(), false),
         names_zone: balancer.names_zone,
-        mode,
         files,
         report,
     };
@@ -49,15 +54,19 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
     let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups));
     let listeners = listeners.chain(responder).map(Arc::new).collect();
     let cookie_keys = scope.cookie_keys(&balancer);
+    let state_dir = balancer.state_dir.as_ref().map(|path| files.path(&path.value));
     Snapshot {
         revision: 1,
-        balancer: self::balancer(balancer, &scope),
+        balancer: self::balancer(balancer, scope.scheme, place),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
+        state_dir,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
         cookie_keys,
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
+        inventory: Arc::new(inventory),
+        left_out: report.take_notes(),
     }
 }
 
@@ -65,10 +74,8 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
 struct Scope<'r> {
     scheme: Scheme,
     port_policy: PortPolicy,
-    allow_public_targets: bool,
     /// `[balancer] zone` is there.
     names_zone: bool,
-    mode: Mode,
     files: &'r Files<'r>,
     report: &'r Report<'r>,
 }
@@ -185,16 +192,18 @@ impl<T: Eq + Hash, W: Copy> FirstSeen<T, W> {
     }
 }
 
-fn balancer(raw: RawBalancer, scope: &Scope<'_>) -> Balancer {
+fn balancer(raw: RawBalancer, scheme: Scheme, place: Place) -> Balancer {
     let value = |given: Option<At<Arc<str>>>| given.map(|given| given.value);
     Balancer {
         name: value(raw.name).unwrap_or_else(|| limits::BALANCER_NAME_DEFAULT.into()),
-        region: value(raw.region),
-        network: value(raw.network),
+        region: place.region.map(Arc::from),
+        network: place.network.map(Arc::from),
         zone: value(raw.zone),
-        scheme: scope.scheme,
-        allow_public_targets: scope.allow_public_targets,
-        state_dir: raw.state_dir.map(|path| scope.files.path(&path.value)),
+        scheme,
+        cross_network: place.cross_network,
+        cross_region: place.cross_region,
+        snat_addresses: place.snat_addresses.into(),
+        target_addresses: place.addresses,
     }
 }
 

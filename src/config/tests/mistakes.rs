@@ -118,8 +118,8 @@ fn what_is_missing_is_said_at_the_head_of_its_table() {
          add default_action = { forward = \"name of a target group\" }",
             "lb.toml:13: target group #2: name: missing; add name = \"app\"",
             "lb.toml:13: target group #2: protocol: missing; add protocol = \"tcp\" or protocol = \"http\"",
-            "lb.toml:14: target group #2: target #1: address: missing; add address = \"10.0.0.5\"",
             "lb.toml:14: target group #2: target #1: port: missing; add port = 8080",
+            "lb.toml:14: target group #2: target #1: address: missing; add address = \"10.0.0.5\"",
         ],
     );
 }
@@ -275,16 +275,17 @@ fn r_g3_values_of_a_target() {
     for (typed, says) in [
         (
             "type = \"cvm\", instance_id = \"ins-1\", port = 1",
-            "address: missing; this version has no inventory to look up \"ins-1\": add its address",
+            "instance_id: the inventory has no instance \"ins-1\" to look its address up; \
+             add it to the inventory, or give the target's address too",
         ),
         (
             "type = \"eni\", eni_id = \"eni-1\", port = 1",
-            "address: missing; this version has no inventory to look up \"eni-1\": add its address",
+            "eni_id: the inventory has no ENI \"eni-1\" to look its address up; \
+             add it to the inventory, or give the target's address too",
         ),
         (
             &format!("type = \"idc\", {address}"),
-            "type: \"idc\" targets are reached through cross_network, which this version does not have yet; \
-             use \"cvm\" or \"eni\"",
+            "type: \"idc\" targets are outside the balancer's network; set cross_network = true in [balancer]",
         ),
         (
             &format!("type = \"eni\", instance_id = \"ins-1\", {address}"),
@@ -335,14 +336,23 @@ fn values_of_the_other_tables() {
             format!("[balancer]: zone: \"{}\"... is not a name; {name_mend}", "x".repeat(80)),
         ),
         (
-            "[balancer]\ncross_network = true",
-            "[balancer]: cross_network: this version does not have this feature yet; remove the key".into(),
+            "[balancer]\nstate_dir = \"/var/lib/weir\"",
+            "[balancer]: state_dir: this version does not have this feature yet; remove the key".into(),
         ),
         (
             "[balancer]\n\"\\n\" = 1",
             "[balancer]: \"\\n\": unknown key; the keys here are name, region, network, zone, scheme, \
-             allow_public_targets, port_policy, secret_file"
+             allow_public_targets, cross_network, cross_region, snat_addresses, port_policy, secret_file, \
+             state_dir"
                 .into(),
+        ),
+        (
+            "[balancer]\nstate_dir = \"\"",
+            "[balancer]: state_dir: \"\" is not a path; name a folder, such as \"/var/lib/weir\"".into(),
+        ),
+        (
+            "[balancer]\nstate_dir = true",
+            "[balancer]: state_dir: expected a string, found true; put it in quotes".into(),
         ),
         ("[shards]\ncores = []", "[shards]: cores: the list is empty; name at least one core, or write \"all\"".into()),
         ("[shards]\ncores = [2, 2]", "[shards]: cores: core 2 is listed twice; list each core once".into()),
@@ -411,6 +421,7 @@ fn head(section: &Section, key: &str) -> String {
             format!("[[target_group]]\n[target_group.{title}]")
         }
         "[[target_group.target]]" => "[[target_group]]\n[[target_group.target]]".to_owned(),
+        title @ "[[scaling_group.target_groups]]" => format!("[[scaling_group]]\n{title}"),
         title => title.to_owned(),
     }
 }

@@ -9,13 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use toml::de::{DeInteger, DeValue};
 
 use super::error::{Wrong, did_you_mean, quoted};
 use super::snapshot::{AdminAddress, Algorithm, Cores, LogFormat, Managed, Protocol, Scheme, TargetKind};
 use super::{limits, private};
+use crate::inventory::{CrossRegion, Id, InstanceState};
 
 pub(super) type Read<T> = Result<T, Wrong>;
 
@@ -52,6 +53,18 @@ pub(super) fn name(value: &DeValue<'_>) -> Read<Arc<str>> {
     }
     let mend = format!("use 1 to {} letters, digits, dots, underscores or hyphens", limits::NAME_BYTES_MAX);
     Err(Wrong::new(format!("{} is not a name", quoted(name)), mend))
+}
+
+/// A name of something that the inventory may know.
+pub(super) fn id(value: &DeValue<'_>) -> Read<Id> {
+    Ok(Id::new(name(value)?)?)
+}
+
+/// A moment.
+pub(super) fn time(value: &DeValue<'_>) -> Read<SystemTime> {
+    let mend = "write it in quotes, such as \"2027-01-31T00:00:00Z\"";
+    let typed = value.as_str().ok_or_else(|| expected("a time", value, mend))?;
+    humantime::parse_rfc3339(typed).map_err(|_| Wrong::new(format!("{} is not a time", quoted(typed)), mend))
 }
 
 pub(super) fn duration(range: &RangeInclusive<Duration>) -> impl Fn(&DeValue<'_>) -> Read<Duration> {
@@ -200,11 +213,19 @@ pub(super) fn admin_address(value: &DeValue<'_>) -> Read<AdminAddress> {
 }
 
 pub(super) fn path(value: &DeValue<'_>) -> Read<PathBuf> {
+    path_of(value, "name a file, such as \"/etc/weir/token\"")
+}
+
+pub(super) fn folder(value: &DeValue<'_>) -> Read<PathBuf> {
+    path_of(value, "name a folder, such as \"/var/lib/weir\"")
+}
+
+fn path_of(value: &DeValue<'_>, mend: &str) -> Read<PathBuf> {
     let path = text(value)?;
     if !path.is_empty() && !path.contains('\0') {
         return Ok(path.into());
     }
-    Err(Wrong::new(format!("{} is not a path", quoted(path)), "name a file, such as \"/etc/weir/token\""))
+    Err(Wrong::new(format!("{} is not a path", quoted(path)), mend))
 }
 
 /// `"all"`, a count, or a list of core numbers.
@@ -236,10 +257,6 @@ fn core_list<'v, 'i: 'v>(values: impl Iterator<Item = &'v DeValue<'i>>) -> Read<
 
 pub(super) fn scheme(value: &DeValue<'_>) -> Read<Scheme> {
     choice(value, &[("internet-facing", Scheme::InternetFacing), ("internal", Scheme::Internal)])
-}
-
-pub(super) fn managed(value: &DeValue<'_>) -> Read<Managed> {
-    choice(value, &[("file", Managed::ByFile), ("api", Managed::ByApi)])
 }
 
 pub(super) fn port_policy(value: &DeValue<'_>) -> Read<PortPolicy> {
@@ -283,13 +300,27 @@ pub(super) fn check_kind(value: &DeValue<'_>) -> Read<CheckKind> {
 }
 
 pub(super) fn target_kind(value: &DeValue<'_>) -> Read<TargetKind> {
-    match text(value)? {
-        "idc" => Err(Wrong::new(
-            "\"idc\" targets are reached through cross_network, which this version does not have yet",
-            "use \"cvm\" or \"eni\"",
-        )),
-        _ => choice(value, &[("cvm", TargetKind::Cvm), ("eni", TargetKind::Eni)]),
-    }
+    choice(value, &[("cvm", TargetKind::Cvm), ("eni", TargetKind::Eni), ("idc", TargetKind::Idc)])
+}
+
+pub(super) fn cross_region(value: &DeValue<'_>) -> Read<CrossRegion> {
+    let known = [("off", CrossRegion::Off), ("single", CrossRegion::Single), ("multi", CrossRegion::Multi)];
+    choice(value, &known)
+}
+
+/// Whose a group's targets are. `"file"` is what it is without the key.
+pub(super) fn managed(value: &DeValue<'_>) -> Read<Managed> {
+    choice(value, &[("api", Managed::Api), ("file", Managed::File)])
+}
+
+pub(super) fn instance_state(value: &DeValue<'_>) -> Read<InstanceState> {
+    let known = [
+        ("running", InstanceState::Running),
+        ("stopped", InstanceState::Stopped),
+        ("isolated", InstanceState::Isolated),
+        ("released", InstanceState::Released),
+    ];
+    choice(value, &known)
 }
 
 pub(super) fn log_format(value: &DeValue<'_>) -> Read<LogFormat> {

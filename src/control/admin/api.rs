@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 use super::views::{self, View};
+use crate::control::explain::{self, Asked, Explanation, Mistake, Unexplained};
 use crate::control::shards::Life;
 use crate::control::state::{Control, Phase};
 use crate::metrics::{Heartbeat, Process, Scrape};
@@ -77,6 +78,19 @@ pub(super) async fn targets(State(control): Shared, Path(name): Path<String>) ->
         return Err(ApiError::not_found(message, "GET /v1/target-groups lists them"));
     };
     Ok(Json(json!({ "target_group": &*group.name, "targets": view.targets(group) })))
+}
+
+pub(super) async fn explain(State(control): Shared, RawQuery(query): RawQuery) -> Result<Json<Explanation>, ApiError> {
+    let mistaken = |Mistake { what, mend }| ApiError::bad_parameter(what, mend);
+    let asked = Asked::parse(&query.unwrap_or_default()).map_err(mistaken)?;
+    match explain::explain(&control, &asked).await {
+        Ok(explanation) => Ok(Json(explanation)),
+        Err(Unexplained::Mistake(mistake)) => Err(mistaken(mistake)),
+        Err(Unexplained::NoListener(name)) => {
+            let message = format!("there is no listener {}", explain::quoted(&name));
+            Err(ApiError::not_found(message, "GET /v1/listeners lists them"))
+        }
+    }
 }
 
 /// The snapshot in effect beside what the shards say.

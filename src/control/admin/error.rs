@@ -56,6 +56,11 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message, "see /readyz, and ask again")
     }
 
+    /// A parameter of the query is missing or wrong.
+    pub(super) fn bad_parameter(message: String, hint: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_parameter", message, hint)
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         let message = "this path does not know the method".to_owned();
         Self::new(
@@ -70,6 +75,18 @@ impl ApiError {
         let message = "the request carries no token, or a wrong one".to_owned();
         let hint = "send the content of token_file: Authorization: Bearer TOKEN";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
+    }
+
+    pub(super) fn too_many_subscribers() -> Self {
+        let message = "as many listen to /v1/events as may".to_owned();
+        let hint = "close a status page that is open elsewhere, or read /metrics";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", message, hint)
+    }
+
+    /// It is kept, and not in effect everywhere yet.
+    pub(super) fn unconfirmed(message: String) -> Self {
+        let hint = "GET /v1/shards says who is stuck; it takes the revision when it comes round";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", message, hint)
     }
 
     pub(super) fn timeout() -> Self {

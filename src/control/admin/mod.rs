@@ -3,7 +3,8 @@
 //! ```text
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
 //!                                                               |---> metrics (crate::metrics)
-//!                                                               `---> api --> views: JSON
+//!                                                               |---> api --> views: JSON
+//!                                                               `---> page: / and /v1/events
 //! ```
 //!
 //! A client here must not hurt the data path: clients, header bytes and the time of everything are bounded, shards are asked
@@ -13,6 +14,7 @@ mod api;
 mod auth;
 mod error;
 mod mutations;
+mod page;
 mod router;
 mod server;
 #[cfg(test)]

@@ -196,6 +196,6 @@ fn not_applied(error: &NotApplied) -> ApiError {
         }
         NotApplied::AccessLog(_) => ApiError::conflict(message, "mend the access log's path; nothing changed"),
         NotApplied::Store(_) => ApiError::not_kept(message),
-        NotApplied::Unconfirmed { .. } => ApiError::unavailable(message),
+        NotApplied::Unconfirmed { .. } => ApiError::unconfirmed(message),
     }
 }

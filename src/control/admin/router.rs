@@ -14,11 +14,12 @@ use super::api;
 use super::auth::Token;
 use super::error::ApiError;
 use super::mutations;
+use super::page;
 use crate::control::state::Control;
 
 /// A request is answered after so long, whatever happens.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// Who watches the process has no token.
+/// Who watches the process has no token. Nor has a browser that is about to ask for it: `page::is_open`.
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
 pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
@@ -37,6 +38,8 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
         .route("/v1/revisions", get(api::revisions))
         .route("/v1/revisions/{revision}/restore", post(mutations::restore))
         .route("/v1/reload", post(mutations::reload))
+        .route("/v1/explain", get(api::explain))
+        .merge(page::router(&control))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))
@@ -45,7 +48,8 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
 
 /// The token, then the time limit.
 async fn guard(State(token): State<Option<Arc<Token>>>, request: Request, next: Next) -> Response {
-    let is_open = OPEN_PATHS.contains(&request.uri().path());
+    let path = request.uri().path();
+    let is_open = OPEN_PATHS.contains(&path) || page::is_open(path);
     if let Some(token) = token
         && !is_open
         && !token.is_in(request.headers())
@@ -72,7 +76,7 @@ async fn not_found() -> ApiError {
     ApiError::not_found(
         "there is nothing at this path".to_owned(),
         "see /v1/balancer, /v1/listeners, /v1/target-groups, \
-         /v1/shards, /v1/revisions, /metrics, /livez, /readyz",
+         /v1/shards, /v1/revisions, /v1/events, /v1/explain, /metrics, /livez, /readyz; / is for a browser",
     )
 }
 

@@ -17,21 +17,21 @@ use crate::control::state::{Control, Given, Phase};
 use crate::control::tests::played;
 use crate::shard::Order;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const CONFIG: &str = "[[target_group]]\nname='app'\nprotocol='tcp'\ntarget=[{address='10.0.0.1',port=80}]\n";
 
-struct Endpoint {
+pub(super) struct Endpoint {
     control: Arc<Control>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     _directory: tempfile::TempDir,
 }
 
 impl Endpoint {
-    fn start(token: Option<&str>) -> Self {
+    pub(super) fn start(token: Option<&str>) -> Self {
         Self::before(Vec::new(), token)
     }
 
-    fn before(shards: Shards, token: Option<&str>) -> Self {
+    pub(super) fn before(shards: Shards, token: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin.sock");
         let token_file = token.map(|token| {
@@ -47,7 +47,7 @@ impl Endpoint {
     }
 
     /// Status line and body.
-    async fn send(&self, request: &str, headers: &str) -> (u16, String) {
+    pub(super) async fn send(&self, request: &str, headers: &str) -> (u16, String) {
         let mut client = UnixStream::connect(&self.path).await.unwrap();
         let text = format!("{request} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{headers}\r\n");
         client.write_all(text.as_bytes()).await.unwrap();
@@ -57,12 +57,12 @@ impl Endpoint {
         (head[9..12].parse().unwrap(), body.to_owned())
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
         self.send(&format!("GET {path}"), "").await
     }
 }
 
-fn error_code(body: &str) -> String {
+pub(super) fn error_code(body: &str) -> String {
     let error: Value = serde_json::from_str(body).unwrap();
     assert!(error["error"]["message"].is_string() && error["error"]["hint"].is_string(), "{body}");
     error["error"]["code"].as_str().unwrap().to_owned()
@@ -84,7 +84,7 @@ async fn everything_but_liveness_and_readiness_needs_the_token() {
     let endpoint = Endpoint::start(Some(TOKEN));
     endpoint.control.state().phase = Phase::Serving;
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
-    for path in ["/metrics", "/v1/balancer", "/v1/target-groups", "/nothing", "/livez/", "//livez"] {
+    for path in ["/metrics", "/v1/balancer", "/v1/explain", "/nothing", "/livez/", "//livez"] {
         let (status, body) = endpoint.get(path).await;
         assert_eq!((status, error_code(&body).as_str()), (401, "unauthorized"), "{path}");
     }

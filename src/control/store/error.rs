@@ -147,17 +147,20 @@ fn quoted(path: &str) -> String {
 }
 
 fn mend(error: &io::Error, path: &Path) -> String {
-    let shown = path.display();
     match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT) => format!("there is no room: see df -h {shown}, and make some"),
+        Some(libc::ENOSPC | libc::EDQUOT) => {
+            // The file itself is not there.
+            let folder = path.parent().unwrap_or(path).display().to_string();
+            format!("there is no room: see df -h {}, and make some", quoted(&folder))
+        }
         Some(libc::EROFS) => {
             "the file system is read-only: the kernel's log (dmesg) says whether a failing disk made it so; under \
-             systemd give weir the folder by StateDirectory= or ReadWritePaths="
+                              systemd give weir the folder by StateDirectory= or ReadWritePaths="
                 .to_owned()
         }
-        Some(libc::EACCES | libc::EPERM) => {
-            format!("let the account that runs weir own it: chown -R ACCOUNT {shown}")
-        }
+        Some(libc::EACCES | libc::EPERM) => "the account that runs weir must own the folder and all that is in it: \
+                                             install -d -m 700 -o ACCOUNT FOLDER, chown -R ACCOUNT FOLDER"
+            .to_owned(),
         Some(libc::ENOENT) => "make the folder above it, or correct state_dir".to_owned(),
         Some(libc::ENOTDIR) => "it is not a folder: correct state_dir".to_owned(),
         Some(libc::EMFILE | libc::ENFILE) => "raise the descriptor limit: LimitNOFILE=1048576 in the unit".to_owned(),

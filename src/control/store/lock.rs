@@ -1,9 +1,9 @@
 //! The folder is one process's: its lock, held until the process ends, however it ends.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -62,18 +62,22 @@ pub(super) fn take(folder: &Path) -> Result<Lock, StoreError> {
         }
         Err(error) => return Err(failed(error.into())),
     }
-    // For whoever is refused; on a full disk they are not told.
-    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    // For whoever is refused; on a disk that is full or read-only they are not told.
+    let _ = fs::write(&path, format!("{}\n", std::process::id()));
     Ok(Lock { _file: file })
 }
 
-/// On a file system that became read-only, what is there can still be run.
-fn open(path: &PathBuf) -> io::Result<File> {
+/// For reading: what is there can be run on a file system that became read-only, and a file that is held open for writing would
+/// keep an operator from making it so.
+fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW);
-    options.open(path).or_else(|error| match error.kind() {
-        ErrorKind::ReadOnlyFilesystem => File::open(path).map_err(|_| error),
-        _ => Err(error),
+    options.read(true).custom_flags(libc::O_NOFOLLOW);
+    options.open(path).or_else(|error| {
+        if error.kind() != ErrorKind::NotFound {
+            return Err(error);
+        }
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        options.open(path)
     })
 }
 

@@ -103,10 +103,9 @@ impl Store {
         let lock = lock::take(path)?;
         let failed = |error| io_error(path, "cannot be opened", error);
         let disk = Disk::open(path.to_owned()).map_err(failed)?;
-        let (mut store, mut opened) = Store::open_in(path.to_owned(), Box::new(disk), REVISIONS_KEPT)?;
-        store._lock = Some(lock);
+        let (store, mut opened) = Store::open_in(path.to_owned(), Box::new(disk), REVISIONS_KEPT)?;
         opened.warnings.extend(warning);
-        Ok((store, opened))
+        Ok((Store { _lock: Some(lock), ..store }, opened))
     }
 
     /// Keeps a revision; on the disk, whatever happens next, when it returns.
@@ -203,7 +202,7 @@ impl Store {
                     }
                 }
                 Kind::Lock => {}
-                Kind::Strange => strange.push(format!("{name:?}")),
+                Kind::Strange => strange.push(format!("{:?}", name.to_string_lossy())),
             }
         }
         if !strange.is_empty() {

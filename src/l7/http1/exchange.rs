@@ -21,6 +21,7 @@ use super::heads;
 use super::relay::{End, Fit, Relay};
 use crate::config::{HttpGroup, HttpVersion};
 use crate::l4::{self, Side};
+use crate::l7::admission;
 use crate::l7::framing::{Body, BodyLength, Form, RequestHead, ResponseHead, Verdict};
 use crate::l7::outgoing::Outgoing;
 use crate::l7::record::{Record, Taken};
@@ -429,16 +430,7 @@ fn admit(exchange: &mut Exchange, terms: &Terms) -> Result<(), Why> {
     let Exchange { request, record, verdict, .. } = exchange;
     record.finding = request.finding();
     *verdict = record.finding.verdict(terms.http.hygiene);
-    if *verdict == Verdict::Refuse {
-        return Err(Why::BadRequest);
-    }
-    if request.is_connect() || request.method() == b"TRACE" {
-        return Err(Why::MethodNotAllowed);
-    }
-    match (request.body(), terms.http.body_bytes_max) {
-        (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
-        _ => Ok(()),
-    }
+    admission::admit(request, *verdict, &terms.http)
 }
 
 /// The client's connection is to be reset: its response is cut short, or there is nobody to respond to.

@@ -87,9 +87,7 @@ impl Conditions {
     }
 
     fn add_host(&mut self, host: &str) -> HostPlace {
-        let lower = host.to_ascii_lowercase();
-        let without_dot = lower.strip_suffix('.').filter(|shorter| !shorter.is_empty()).unwrap_or(&lower);
-        let pattern = Pattern::new(without_dot, Case::Kept);
+        let pattern = host_pattern(host);
         if let Some(exact) = pattern.exact() {
             return HostPlace::Exact(without_last_dot(exact).to_vec());
         }
@@ -133,6 +131,30 @@ impl Conditions {
             && (!has_path || path_matches || self.expressions.iter().any(|expression| expression.matches(path)))
     }
 
+    /// Whether each condition of `rule`, which they were compiled from, holds for itself; `host` is in the form of a look-up.
+    pub(super) fn each<'a, F: Fields>(
+        &'a self,
+        rule: &Rule,
+        search: &mut Search<'a, F>,
+        host: Option<&[u8]>,
+    ) -> Vec<bool> {
+        let (mut headers, mut queries) = (self.headers.iter(), self.queries.iter());
+        let subject = search.subject;
+        let holds = |condition: &Condition| match condition {
+            Condition::Host(hosts) => host.is_some_and(|host| hosts.iter().any(|wanted| is_host(wanted, host))),
+            Condition::Path(_) => {
+                self.paths.iter().any(|pattern| pattern.matches(subject.path))
+                    || self.expressions.iter().any(|expression| expression.matches(subject.path))
+            }
+            Condition::Method(methods) => methods.iter().any(|method| method.as_bytes() == subject.method),
+            // Compiled in the order of the rule's.
+            Condition::Header { .. } => headers.next().is_some_and(|header| header.holds(search)),
+            Condition::Query(_) => queries.next().is_some_and(|queries| any_parameter(subject.query, queries)),
+            Condition::SourceIp(networks) => networks.iter().any(|network| network.contains(&search.client)),
+        };
+        rule.conditions.iter().map(holds).collect()
+    }
+
     fn host_holds(&self, host: Host<'_>) -> bool {
         match host {
             Host::Known => true,
@@ -156,6 +178,21 @@ impl Query {
 
     fn matches(&self, key: &[u8], value: &[u8]) -> bool {
         self.key.as_ref().is_none_or(|pattern| pattern.matches(key)) && self.value.matches(value)
+    }
+}
+
+fn host_pattern(host: &str) -> Pattern {
+    let lower = host.to_ascii_lowercase();
+    let without_dot = lower.strip_suffix('.').filter(|shorter| !shorter.is_empty()).unwrap_or(&lower);
+    Pattern::new(without_dot, Case::Kept)
+}
+
+/// Whether a host, in the form of a look-up, is one that a rule names: what the index answers for many rules at once.
+fn is_host(wanted: &str, host: &[u8]) -> bool {
+    let pattern = host_pattern(wanted);
+    match pattern.exact() {
+        Some(exact) => without_last_dot(exact) == host,
+        None => pattern.matches(host),
     }
 }
 

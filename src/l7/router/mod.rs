@@ -15,6 +15,7 @@
 
 mod check;
 mod conditions;
+mod explain;
 mod expression;
 mod gate;
 mod hosts;
@@ -31,6 +32,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use check::RouterError;
+pub use explain::Tried;
 pub use redirect::{LOCATION_BYTES_MAX, LocationTooLong, Origin};
 pub use rewrite::{Original, Rewriter, Transform};
 pub use rule::{

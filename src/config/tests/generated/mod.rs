@@ -12,21 +12,28 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::inventory::{Addresses, CrossRegion};
 use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    let head = (balancer(), cores(), admin(), option::of(http::access_log()), option::of(responder()));
+    let state_dir = option::of("/[a-zA-Z/. \"\\\\]{0,40}".prop_map(Into::into));
+    let places = (option::of(http::access_log()), state_dir);
+    let head = (balancer(), cores(), admin(), places, option::of(responder()));
     (head, btree_map(name(), group(), 1..4)).prop_flat_map(
-        |((balancer, cores, admin, access_log, responder), groups)| {
-            let groups: Vec<_> = groups.into_iter().map(|(name, group)| Arc::new(group_named(group, &name))).collect();
+        |((balancer, cores, admin, (access_log, state_dir), responder), groups)| {
+            let groups = groups.into_iter().map(|(name, group)| (name, group_at(group, &balancer)));
+            let groups: Vec<_> = groups.map(|(name, group)| Arc::new(group_named(group, &name))).collect();
             btree_map(name(), listener(&groups), 0..5).prop_map(move |listeners| Snapshot {
                 access_log: access_log.clone(),
+                state_dir: state_dir.clone(),
                 cookie_keys: resolve::keys_of_this_process(),
                 revision: 1,
                 balancer: balancer.clone(),
                 cores: cores.clone(),
                 admin: admin.clone(),
+                inventory: Arc::default(),
+                left_out: Vec::new(),
                 groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
                 listeners: (1000..)
                     .zip(listeners)
@@ -79,17 +86,38 @@ fn millis(range: &std::ops::RangeInclusive<Duration>) -> impl Strategy<Value = D
 }
 
 fn balancer() -> impl Strategy<Value = Balancer> {
-    (text(), option::of(text()), option::of(text()), option::of(text()), scheme(), any::<bool>()).prop_map(
-        |(name, region, network, zone, scheme, allow_public_targets)| Balancer {
+    let names = (text(), option::of(text()), option::of(text()), option::of(text()));
+    let snat = btree_set(any::<bool>().prop_flat_map(private), 0..4);
+    (names, scheme(), any::<bool>(), option::of(select(vec![CrossRegion::Off, CrossRegion::Multi])), snat).prop_map(
+        |((name, region, network, zone), scheme, cross_network, cross_region, snat)| Balancer {
+            // Without a region none is another one.
+            cross_region: cross_region.filter(|_| region.is_some()).unwrap_or_default(),
             name,
             region,
             network,
             zone,
             scheme,
-            allow_public_targets,
-            state_dir: None,
+            cross_network,
+            snat_addresses: snat.into_iter().filter(|_| cross_network).collect(),
+            target_addresses: Addresses::Private,
         },
     )
+}
+
+/// Where its targets are: beside the balancer, but for those in a data centre, if it may reach them.
+fn group_at(mut group: TargetGroup, balancer: &Balancer) -> TargetGroup {
+    for target in &mut group.targets {
+        let same_family = |source: &IpAddr| source.is_ipv4() == target.address.is_ipv4();
+        if target.kind == TargetKind::Idc && balancer.snat_addresses.iter().any(same_family) {
+            continue;
+        }
+        if target.kind == TargetKind::Idc {
+            target.kind = TargetKind::Cvm;
+        }
+        target.region.clone_from(&balancer.region);
+        target.network.clone_from(&balancer.network);
+    }
+    group
 }
 
 /// Its port is none of the others'.
@@ -157,21 +185,27 @@ fn group_of_family(is_v6: bool) -> impl Strategy<Value = TargetGroup> {
         (algorithm(Protocol::Http), http::group()).prop_map(|(algorithm, http)| (algorithm, Some(http))),
     ];
     let targets = btree_map((private(is_v6), 5000..=u16::MAX), target(), 0..6);
+    let whose = select(vec![Managed::File, Managed::Api]);
     let may = (any::<bool>(), any::<bool>());
-    let rest = (option::of(check(is_v6)), may, millis(&limits::CONNECT_TIMEOUT), limits::RETRIES);
+    let rest = (option::of(check(is_v6)), may, millis(&limits::CONNECT_TIMEOUT), limits::RETRIES, whose);
     (kind, rest, targets).prop_map(
-        |((algorithm, http), (health_check, (fail_open, cross_zone), connect_timeout, retries), targets)| TargetGroup {
-            name: "".into(),
-            managed: Managed::default(),
-            protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
-            algorithm,
-            health_check,
-            fail_open,
-            cross_zone,
-            connect_timeout,
-            retries,
-            http,
-            targets: targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+        |((algorithm, http), (health_check, (fail_open, cross_zone), connect_timeout, retries, managed), targets)| {
+            TargetGroup {
+                name: "".into(),
+                protocol: if http.is_some() { Protocol::Http } else { Protocol::Tcp },
+                algorithm,
+                health_check,
+                fail_open,
+                cross_zone,
+                connect_timeout,
+                retries,
+                http,
+                targets: match managed {
+                    Managed::File => targets.into_iter().map(|((ip, port), target)| placed(target, ip, port)).collect(),
+                    Managed::Api => Vec::new(),
+                },
+                managed,
+            }
         },
     )
 }
@@ -206,10 +240,24 @@ fn check(is_v6: bool) -> impl Strategy<Value = HealthCheck> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    (any::<bool>(), option::of(text()), option::of(text()), limits::WEIGHT).prop_map(|(is_cvm, id, zone, weight)| {
-        let (kind, instance_id, eni_id) =
-            if is_cvm { (TargetKind::Cvm, id, None) } else { (TargetKind::Eni, None, id) };
-        Target { address: address("10.0.0.1:1"), label: "".into(), kind, instance_id, eni_id, zone, weight }
+    let kind = select(vec![TargetKind::Cvm, TargetKind::Eni, TargetKind::Idc]);
+    (kind, option::of(text()), option::of(text()), limits::WEIGHT).prop_map(|(kind, id, zone, weight)| {
+        let (instance_id, eni_id) = match kind {
+            TargetKind::Cvm => (id, None),
+            TargetKind::Eni => (None, id),
+            TargetKind::Idc => (None, None),
+        };
+        Target {
+            address: address("10.0.0.1:1"),
+            label: "".into(),
+            kind,
+            instance_id,
+            eni_id,
+            region: None,
+            network: None,
+            zone,
+            weight,
+        }
     })
 }
 

@@ -10,7 +10,7 @@ use crate::l7::router::{Action, Condition, PathMatch, QueryMatch, Replace, Rule,
 
 /// Its text.
 pub(super) fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme, allow_public_targets, state_dir: _ } = &snapshot.balancer;
+    let Balancer { name, region, network, zone, scheme, cross_network, cross_region, .. } = &snapshot.balancer;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let cores = match &snapshot.cores {
         Cores::All => json!("all"),
@@ -24,7 +24,13 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
     let mut root = json!({
         "balancer": {
             "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
-            "allow_public_targets": allow_public_targets,
+            "cross_network": cross_network, "cross_region": cross_region,
+            "snat_addresses": if snapshot.balancer.snat_addresses.is_empty() {
+                Value::Null
+            } else {
+                json!(*snapshot.balancer.snat_addresses)
+            },
+            "state_dir": snapshot.state_dir,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
@@ -170,6 +176,7 @@ fn typed_group(group: &TargetGroup, zone_is_known: bool) -> Value {
         "cross_zone": (group.cross_zone || zone_is_known).then_some(group.cross_zone),
         "connect_timeout": typed_duration(group.connect_timeout),
         "retries": group.retries,
+        "managed": (group.managed == Managed::Api).then_some("api"),
         "target": group.targets.iter().map(typed_target).collect::<Vec<_>>(),
     });
     if let Some(http) = &group.http {

@@ -3,7 +3,9 @@
 //! What is configured comes from the snapshot, what happens from the shards' reports, merged. For the moment of a reload a
 //! shard may not know a listener or target yet, or still know one that is gone; then it says nothing about it.
 
+mod glance;
 mod listeners;
+mod recent;
 mod targets;
 
 use std::sync::Arc;
@@ -16,6 +18,8 @@ use crate::control::reports::Reports;
 use crate::control::shards::{Handle, Life};
 use crate::control::state::{Control, Phase, Revision};
 use crate::shard::ShardReport;
+
+pub(super) use recent::Past;
 
 /// The snapshot in effect beside what the shards say.
 pub(super) struct View {

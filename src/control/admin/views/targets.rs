@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{View, micros, rfc3339, seconds};
-use crate::config::{CheckProtocol, HealthCheck, Listener, Target, TargetGroup};
+use crate::config::{CheckProtocol, HealthCheck, Listener, Managed, Target, TargetGroup};
 use crate::health::{Failure, LastCheck, State};
 use crate::metrics;
 use crate::shard::{GroupReport, TargetReport};
@@ -23,6 +23,10 @@ impl View {
         json!({
             "name": &*group.name,
             "protocol": group.protocol.as_str(),
+            "managed": match group.managed {
+                Managed::File => "file",
+                Managed::Api => "api",
+            },
             "algorithm": group.algorithm,
             "fail_open": group.fail_open,
             "failing_open": reports.iter().any(|(_, report)| report.failing_open),
@@ -50,7 +54,9 @@ impl View {
         json!({
             "address": target.address.ip(),
             "port": target.address.port(),
-            "network": self.snapshot.balancer.network.as_deref(),
+            "region": target.region.as_deref(),
+            "network": target.network.as_deref(),
+            "zone": target.zone.as_deref(),
             "type": target.kind,
             "instance_id": target.instance_id.as_deref(),
             "eni_id": target.eni_id.as_deref(),
@@ -80,7 +86,7 @@ impl View {
         })
     }
 
-    fn reports_of(&self, group: &TargetGroup) -> Vec<(usize, &GroupReport)> {
+    pub(super) fn reports_of(&self, group: &TargetGroup) -> Vec<(usize, &GroupReport)> {
         self.reports
             .iter()
             .filter_map(|report| Some((report.shard, report.groups.iter().find(|other| other.name == group.name)?)))
@@ -90,7 +96,7 @@ impl View {
 
 /// What each shard says of the target at `index` of the snapshot. A shard's targets are in the snapshot's order, but for the
 /// moment of a reload: a search each would take a group of 1,000 a million comparisons a shard.
-fn of_target<'r>(
+pub(super) fn of_target<'r>(
     reports: &[(usize, &'r GroupReport)],
     index: usize,
     target: &Target,
@@ -103,11 +109,11 @@ fn of_target<'r>(
     reports.iter().filter_map(|(shard, group)| Some((*shard, of_group(group)?))).collect()
 }
 
-fn worst(reports: &[(usize, &TargetReport)]) -> Option<State> {
+pub(super) fn worst(reports: &[(usize, &TargetReport)]) -> Option<State> {
     metrics::worst_state(reports.iter().map(|(_, report)| report.state))
 }
 
-fn checks_per_second(reports: &[(usize, &GroupReport)]) -> f64 {
+pub(super) fn checks_per_second(reports: &[(usize, &GroupReport)]) -> f64 {
     metrics::checks_per_second(reports.iter().map(|(_, report)| *report))
 }
 

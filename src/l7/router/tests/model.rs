@@ -151,6 +151,15 @@ proptest! {
             };
             let expected = rules.iter().find(|rule| rule.conditions.iter().all(|condition| one.falls_under(condition)));
             prop_assert_eq!(router.find(&subject).priority, expected.map(|rule| rule.priority), "{:?}", one);
+
+            let tried = router.explain(&subject);
+            let above = expected.map_or(rules.len(), |rule| usize::from(rule.priority));
+            prop_assert_eq!(tried.iter().map(|tried| tried.rule).collect::<Vec<_>>(), rules[..above].iter().collect::<Vec<_>>());
+            for tried in &tried {
+                let held: Vec<bool> = tried.rule.conditions.iter().map(|condition| one.falls_under(condition)).collect();
+                prop_assert_eq!(&tried.conditions, &held, "{:?} {:?}", tried.rule, one);
+                prop_assert_eq!(tried.holds(), Some(tried.rule.priority) == expected.map(|rule| rule.priority));
+            }
         }
     }
 }
@@ -164,6 +173,7 @@ proptest! {
         let fields = List(Vec::new());
         let query = query.as_deref();
         let subject = Subject { host: &host, path: &path, query, method: &method, client: nobody(), fields: &fields };
-        let _ = router(rules).find(&subject);
+        let router = router(rules);
+        let _ = (router.find(&subject), router.explain(&subject));
     }
 }

@@ -1,0 +1,332 @@
+//! The inventory itself: instances, interfaces and scaling groups by id, and whose an address is.
+//!
+//! Its only way in is `put_...`, which takes a record that fits all others or refuses it, so what the header of `mod.rs`
+//! promises holds for whatever comes from a file, a request or a saved state.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::Id;
+use super::records::{Eni, Instance, InstanceState, ScalingGroup};
+use super::refusal::{Field, Refusal, Why};
+use crate::config::{self, limits};
+
+/// All machines, interfaces and scaling groups that are known. As JSON it is `{"instances": [..], "enis": [..],
+/// "scaling_groups": [..]}`, each list by id.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Lists", into = "Lists")]
+pub struct Inventory {
+    instances: BTreeMap<Id, Instance>,
+    enis: BTreeMap<Id, Eni>,
+    scaling_groups: BTreeMap<Id, ScalingGroup>,
+    /// Derived: whose an address is. A released instance has none.
+    owners: HashMap<IpAddr, BTreeSet<Owner>>,
+}
+
+/// Whose an address is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// The instance's primary one.
+    Instance(Id),
+    /// One of the interface's.
+    Eni(Id),
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Owner::Instance(id) => write!(f, "instance \"{id}\""),
+            Owner::Eni(id) => write!(f, "ENI \"{id}\""),
+        }
+    }
+}
+
+impl Inventory {
+    /// The instance of this id.
+    #[must_use]
+    pub fn instance(&self, id: &str) -> Option<&Instance> {
+        self.instances.get(id)
+    }
+
+    /// The interface of this id.
+    #[must_use]
+    pub fn eni(&self, id: &str) -> Option<&Eni> {
+        self.enis.get(id)
+    }
+
+    /// The scaling group of this name.
+    #[must_use]
+    pub fn scaling_group(&self, name: &str) -> Option<&ScalingGroup> {
+        self.scaling_groups.get(name)
+    }
+
+    /// All instances, by id.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// All interfaces, by id.
+    pub fn enis(&self) -> impl Iterator<Item = &Eni> {
+        self.enis.values()
+    }
+
+    /// All scaling groups, by name.
+    pub fn scaling_groups(&self) -> impl Iterator<Item = &ScalingGroup> {
+        self.scaling_groups.values()
+    }
+
+    /// Whose the address is; networks may use the same ones.
+    pub fn owners(&self, address: IpAddr) -> impl Iterator<Item = &Owner> {
+        self.owners.get(&address).into_iter().flatten()
+    }
+
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty() && self.enis.is_empty() && self.scaling_groups.is_empty()
+    }
+
+    /// Adds an instance, or replaces the one of its id. A released one lets go of its interfaces and scaling groups.
+    ///
+    /// # Errors
+    /// Its address cannot be a machine's, or is another's in its network.
+    pub fn put_instance(&mut self, instance: Instance) -> Result<(), Refusal> {
+        let address = of_one_machine(instance.address)?;
+        if instance.state != InstanceState::Released {
+            // Its interfaces go with it to whatever network it is said to be in now.
+            let enis = self.enis.values().filter(|eni| eni.instance_id.as_ref() == Some(&instance.id));
+            for address in enis.flat_map(|eni| &eni.addresses).chain([&address]) {
+                if let Some(other) = self.other_at(*address, &instance) {
+                    return Err(taken(*address, other));
+                }
+            }
+        }
+        if let Some(before) = self.instances.get(&instance.id) {
+            let (address, owner) = (before.address, Owner::Instance(before.id.clone()));
+            self.disown(address, &owner);
+        }
+        if instance.state == InstanceState::Released {
+            self.let_go(&instance.id);
+        } else {
+            self.owners.entry(address).or_default().insert(Owner::Instance(instance.id.clone()));
+        }
+        self.instances.insert(instance.id.clone(), instance);
+        Ok(())
+    }
+
+    /// Adds an interface, or replaces the one of its id: that is how it moves to another instance.
+    ///
+    /// # Errors
+    /// Its instance is not known or released, or an address is another's in its network.
+    pub fn put_eni(&mut self, eni: Eni) -> Result<(), Refusal> {
+        if eni.addresses.is_empty() {
+            let (what, mend) = ("an interface has one address at least", "name its private addresses");
+            return Err(Refusal::new(Why::NothingNamed, Field::Address, what, mend));
+        }
+        for address in &eni.addresses {
+            of_one_machine(*address)?;
+        }
+        let instance = eni.instance_id.as_ref().map(|id| self.living(id, Field::InstanceId)).transpose()?;
+        let others = |owner: &&Owner| match owner {
+            Owner::Instance(id) => eni.instance_id.as_ref() != Some(id),
+            Owner::Eni(id) => eni.id != *id,
+        };
+        for address in &eni.addresses {
+            let shares_network = |owner: &&Owner| match (instance, self.instance_of(owner)) {
+                (Some(one), Some(other)) => same_network(one, other),
+                // Nobody knows where a detached one is.
+                _ => false,
+            };
+            if let Some(other) = self.owners(*address).filter(others).find(shares_network) {
+                return Err(taken(*address, other));
+            }
+        }
+        if let Some(before) = self.enis.get(&eni.id).cloned() {
+            let owner = Owner::Eni(before.id);
+            before.addresses.iter().for_each(|address| self.disown(*address, &owner));
+        }
+        for address in &eni.addresses {
+            self.owners.entry(*address).or_default().insert(Owner::Eni(eni.id.clone()));
+        }
+        self.enis.insert(eni.id.clone(), eni);
+        Ok(())
+    }
+
+    /// Adds a scaling group, or replaces the one of its name.
+    ///
+    /// # Errors
+    /// An instance of it is not known or released; a target group is named twice, or its port or weight is out of range.
+    pub fn put_scaling_group(&mut self, group: ScalingGroup) -> Result<(), Refusal> {
+        for id in &group.instances {
+            self.living(id, Field::Instances)?;
+        }
+        for (index, association) in group.target_groups.iter().enumerate() {
+            let at = |why, what: String, mend: String| Err(Refusal::new(why, Field::TargetGroups, what, mend));
+            let name = &association.group;
+            if group.target_groups[..index].iter().any(|earlier| earlier.group == *name) {
+                return at(Why::Taken, format!("target group \"{name}\" is named twice"), "keep one of the two".into());
+            }
+            if association.port == 0 {
+                let what = format!("target group \"{name}\": port 0 cannot be reached by anyone");
+                return at(Why::OutOfRange, what, "choose a port from 1 to 65535".into());
+            }
+            if !limits::WEIGHT.contains(&association.weight) {
+                let what = format!("target group \"{name}\": weight {} is out of range", association.weight);
+                let mend = format!("choose {} to {}", limits::WEIGHT.start(), limits::WEIGHT.end());
+                return at(Why::OutOfRange, what, mend);
+            }
+        }
+        self.scaling_groups.insert(group.name.clone(), group);
+        Ok(())
+    }
+
+    /// Forgets an instance, whose interfaces and scaling groups lose it. Returns it where there was one.
+    pub fn remove_instance(&mut self, id: &str) -> Option<Instance> {
+        let instance = self.instances.remove(id)?;
+        self.disown(instance.address, &Owner::Instance(instance.id.clone()));
+        self.let_go(&instance.id);
+        Some(instance)
+    }
+
+    /// Forgets an interface.
+    pub fn remove_eni(&mut self, id: &str) -> Option<Eni> {
+        let eni = self.enis.remove(id)?;
+        let owner = Owner::Eni(eni.id.clone());
+        eni.addresses.iter().for_each(|address| self.disown(*address, &owner));
+        Some(eni)
+    }
+
+    /// Forgets a scaling group.
+    pub fn remove_scaling_group(&mut self, name: &str) -> Option<ScalingGroup> {
+        self.scaling_groups.remove(name)
+    }
+
+    /// Adds what another inventory has, such as the API's to the file's. What is here already stays as it is; what does not
+    /// fit it is left out and returned.
+    pub fn merge(&mut self, other: &Inventory) -> Vec<Refusal> {
+        let instances = other.instances.values().filter(|new| self.instance(&new.id).is_none()).cloned();
+        let mut refused: Vec<Refusal> =
+            instances.collect::<Vec<_>>().into_iter().filter_map(|new| self.put_instance(new).err()).collect();
+        let enis = other.enis.values().filter(|new| self.eni(&new.id).is_none()).cloned().collect::<Vec<_>>();
+        refused.extend(enis.into_iter().filter_map(|new| self.put_eni(new).err()));
+        let groups = other.scaling_groups.values().filter(|new| self.scaling_group(&new.name).is_none()).cloned();
+        let groups = groups.collect::<Vec<_>>();
+        refused.extend(groups.into_iter().filter_map(|new| self.put_scaling_group(new).err()));
+        refused
+    }
+
+    /// The instance that an owner is, or is attached to.
+    pub(super) fn instance_of(&self, owner: &Owner) -> Option<&Instance> {
+        match owner {
+            Owner::Instance(id) => self.instances.get(id),
+            Owner::Eni(id) => self.instances.get(self.enis.get(id)?.instance_id.as_ref()?),
+        }
+    }
+
+    /// Who else has the address in the instance's network. Its own interfaces may.
+    fn other_at(&self, address: IpAddr, instance: &Instance) -> Option<&Owner> {
+        let shares_network = |owner: &&Owner| {
+            self.instance_of(owner).is_some_and(|other| other.id != instance.id && same_network(other, instance))
+        };
+        self.owners(address).find(shares_network)
+    }
+
+    fn living(&self, id: &Id, field: Field) -> Result<&Instance, Refusal> {
+        match self.instances.get(id) {
+            None => {
+                let mend = "add the instance first";
+                Err(Refusal::new(Why::UnknownInstance, field, format!("there is no instance \"{id}\""), mend))
+            }
+            Some(instance) if instance.state == InstanceState::Released => {
+                let what = format!("instance \"{id}\" is released");
+                Err(Refusal::new(Why::Released, field, what, "name another one, or none"))
+            }
+            Some(instance) => Ok(instance),
+        }
+    }
+
+    fn let_go(&mut self, instance: &Id) {
+        for eni in self.enis.values_mut().filter(|eni| eni.instance_id.as_ref() == Some(instance)) {
+            eni.instance_id = None;
+        }
+        for group in self.scaling_groups.values_mut() {
+            group.instances.remove(instance);
+        }
+    }
+
+    fn disown(&mut self, address: IpAddr, owner: &Owner) {
+        let Some(owners) = self.owners.get_mut(&address) else { return };
+        owners.remove(owner);
+        if owners.is_empty() {
+            self.owners.remove(&address);
+        }
+    }
+}
+
+/// As typed: in another network the same addresses mean other machines.
+fn same_network(one: &Instance, other: &Instance) -> bool {
+    one.region == other.region && one.network == other.network
+}
+
+fn of_one_machine(address: IpAddr) -> Result<IpAddr, Refusal> {
+    config::check_unicast(address)
+        .map_err(|wrong| Refusal::new(Why::NotAMachine, Field::Address, wrong.what, wrong.mend))
+}
+
+fn taken(address: IpAddr, by: &Owner) -> Refusal {
+    let mend = "give each its own, or name the network that it is in";
+    Refusal::new(Why::Taken, Field::Address, format!("{address} is an address of {by} already"), mend)
+}
+
+/// How an inventory is written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Lists {
+    instances: Vec<Instance>,
+    enis: Vec<Eni>,
+    scaling_groups: Vec<ScalingGroup>,
+}
+
+impl From<Inventory> for Lists {
+    fn from(inventory: Inventory) -> Lists {
+        Lists {
+            instances: inventory.instances.into_values().collect(),
+            enis: inventory.enis.into_values().collect(),
+            scaling_groups: inventory.scaling_groups.into_values().collect(),
+        }
+    }
+}
+
+impl TryFrom<Lists> for Inventory {
+    type Error = Refusal;
+
+    fn try_from(lists: Lists) -> Result<Inventory, Refusal> {
+        let twice = |kind: &str, id: &Id| {
+            let what = format!("there are two {kind} called \"{id}\"");
+            Err(Refusal::new(Why::Taken, Field::Id, what, "give each its own id"))
+        };
+        let mut inventory = Inventory::default();
+        for instance in lists.instances {
+            if inventory.instance(&instance.id).is_some() {
+                return twice("instances", &instance.id);
+            }
+            inventory.put_instance(instance)?;
+        }
+        for eni in lists.enis {
+            if inventory.eni(&eni.id).is_some() {
+                return twice("ENIs", &eni.id);
+            }
+            inventory.put_eni(eni)?;
+        }
+        for group in lists.scaling_groups {
+            if inventory.scaling_group(&group.name).is_some() {
+                return twice("scaling groups", &group.name);
+            }
+            inventory.put_scaling_group(group)?;
+        }
+        Ok(inventory)
+    }
+}
