@@ -7,7 +7,7 @@
 //! the first SYN pass after four instructions, and a filter of before a change cuts nobody off. Where the list has changed
 //! between SYN and accept, accept decides.
 //!
-//! `data` of a TCP socket's filter begins at the TCP header (Linux, `tcp_filter` in net/ipv4/tcp_ipv4.c and net/ipv6/tcp_ipv6.c);
+//! `data` of a TCP socket's filter begins at the TCP header (Linux, `tcp_filter` in `net/ipv4/tcp_ipv4.c` and `net/ipv6/tcp_ipv6.c`);
 //! `NETWORK_HEADER` leads to the IP header. Jumps go forward, by 255 instructions or by a jump of their own.
 
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use super::gate::Gate;
 use super::group::Compiled;
 use super::intervals::{Intervals, Mark};
 
-/// Longest program that a socket takes (`BPF_MAXINSNS` of linux/bpf_common.h).
+/// Longest program that a socket takes (`BPF_MAXINSNS` of `linux/bpf_common.h`).
 pub const INSTRUCTIONS_MAX: usize = 4096;
 
 /// One instruction, as `sock_filter` of linux/filter.h.
@@ -84,6 +84,14 @@ impl Program {
     #[must_use]
     pub fn instructions(&self) -> &[Instruction] {
         &self.instructions
+    }
+
+    /// As the kernel takes it.
+    #[must_use]
+    pub fn for_kernel(&self) -> Vec<libc::sock_filter> {
+        let instruction =
+            |step: &Instruction| libc::sock_filter { code: step.code, jt: step.if_true, jf: step.if_false, k: step.k };
+        self.instructions.iter().map(instruction).collect()
     }
 
     /// It need not be there.

@@ -29,6 +29,17 @@ pub enum SocketFilter {
     TooLong,
 }
 
+impl SocketFilter {
+    /// As the kernel takes it; empty for none.
+    #[must_use]
+    pub fn for_kernel(&self) -> Vec<libc::sock_filter> {
+        match self {
+            SocketFilter::On(program) => program.for_kernel(),
+            SocketFilter::Off | SocketFilter::TooLong => Vec::new(),
+        }
+    }
+}
+
 impl Gate {
     /// Without a filter.
     #[must_use]

@@ -10,9 +10,10 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 22] = [
+pub const SECTIONS: [Section; 23] = [
     FILE,
     BALANCER,
+    SECURITY_GROUP,
     SHARDS,
     ADMIN,
     ACCESS_LOG,
@@ -42,8 +43,23 @@ pub const FILE: Section =
 /// `[balancer]`.
 pub const BALANCER: Section = Section {
     title: "`[balancer]`",
-    keys: &["name", "region", "network", "zone", "scheme", "allow_public_targets", "port_policy", "secret_file"],
+    keys: &[
+        "name",
+        "region",
+        "network",
+        "zone",
+        "scheme",
+        "allow_public_targets",
+        "port_policy",
+        "secret_file",
+        "security_group",
+        "security_group_drop",
+    ],
 };
+
+/// A rule in `security_group` of `[balancer]` or of a listener.
+pub const SECURITY_GROUP: Section =
+    Section { title: "`security_group`", keys: &["action", "source", "protocol", "port"] };
 
 /// `[shards]`.
 pub const SHARDS: Section = Section { title: "`[shards]`", keys: &["cores"] };
@@ -63,6 +79,7 @@ pub const LISTENER: Section = Section {
         "protocol",
         "address",
         "scheme",
+        "security_group",
         "idle_timeout",
         "header_timeout",
         "body_timeout",
@@ -209,7 +226,6 @@ pub(super) const LATER: &[&str] = &[
     "cross_zone",
     "handshake_timeout",
     "managed",
-    "security_group",
     "slow_start",
     "snat_addresses",
     "state_dir",

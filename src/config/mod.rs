@@ -31,7 +31,7 @@ pub use private::is_private;
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Protocol,
-    SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
+    SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 
 use error::{Report, Wrong};

@@ -5,6 +5,7 @@ mod generated;
 mod http;
 mod mistakes;
 mod mistakes_http;
+mod security_group;
 
 use std::io;
 use std::net::SocketAddr;

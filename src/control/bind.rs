@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::acl::{INSTRUCTIONS_MAX, SocketFilter};
 use crate::config::{Listener, Snapshot};
 use crate::ring::options::{self, Steering};
+use crate::shard::warn_not_filtered;
 
 /// The sockets of one shard.
 pub(super) type Sockets = Vec<(SocketAddr, OwnedFd)>;
@@ -84,6 +86,17 @@ fn bind_alone(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
+/// Says which listeners reset those whom their security groups drop, though they were to be silent: the groups are too long.
+pub(super) fn warn_of_long_groups(snapshot: &Snapshot) {
+    for listener in snapshot.listeners.iter().filter(|listener| listener.gate.filter == SocketFilter::TooLong) {
+        tracing::warn!(
+            listener = &*listener.name,
+            "its security groups take more than the {INSTRUCTIONS_MAX} instructions that a socket's filter may have: those who are \
+             dropped are reset at accept; join neighbouring addresses into networks, or set security_group_drop = \"reset\""
+        );
+    }
+}
+
 /// Binds every listener once a core and deals the sockets out to the shards.
 ///
 /// # Errors
@@ -92,17 +105,21 @@ pub(super) fn bind(listeners: &[&Listener], cores: &[usize]) -> Result<Vec<Socke
     let mut of_shards: Vec<Sockets> = cores.iter().map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
     for listener in listeners {
-        let (sockets, not_steered) = match options::listen(listener.address, cores, Steering::ByCpu) {
+        let filter = listener.gate.filter.for_kernel();
+        let bound = match options::listen_filtered(listener.address, cores, Steering::ByCpu, &filter) {
             Ok(bound) => bound,
             Err(error) => {
                 errors.push(failure(listener, error));
                 continue;
             }
         };
-        if let Some(error) = not_steered {
+        if let Some(error) = bound.not_steered {
             warn_not_steered(&error);
         }
-        for (of_shard, socket) in of_shards.iter_mut().zip(sockets) {
+        if let Some(error) = bound.not_filtered {
+            warn_not_filtered(&listener.name, &error);
+        }
+        for (of_shard, socket) in of_shards.iter_mut().zip(bound.sockets) {
             of_shard.push((listener.address, socket));
         }
     }

@@ -7,6 +7,7 @@
 mod group;
 mod listener;
 mod rule;
+mod security_group;
 mod table;
 
 use std::path::PathBuf;
@@ -15,9 +16,10 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::error::Report;
-use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme};
-use super::values::{self, PortPolicy};
+use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme, SecurityGroupDrop};
+use super::values::{self, PortPolicy, acl as acl_values};
 use super::{keys, limits};
+use crate::acl::SecurityGroup;
 
 pub(super) use group::{RawGroup, RawHealthCheck, RawStickiness, RawTarget, StickinessKind};
 pub(super) use listener::{RawErrorPage, RawListener};
@@ -55,6 +57,8 @@ pub(super) struct RawBalancer {
     pub allow_public_targets: Option<At<bool>>,
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
+    pub security_group: SecurityGroup,
+    pub security_group_drop: Option<At<SecurityGroupDrop>>,
 }
 
 /// `[admin]`.
@@ -97,6 +101,8 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         allow_public_targets: table.read("allow_public_targets", values::boolean),
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
+        security_group: security_group::security_group(table),
+        security_group_drop: table.read("security_group_drop", acl_values::security_group_drop),
     }
 }
 

@@ -8,6 +8,7 @@ mod check;
 mod group;
 mod listener;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -18,9 +19,12 @@ use std::sync::{Arc, OnceLock};
 use super::error::{Report, Wrong};
 use super::files::Files;
 use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
-use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, Snapshot};
+use super::snapshot::{
+    AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, SecurityGroupDrop, Snapshot,
+};
 use super::values::PortPolicy;
 use super::{Mode, limits};
+use crate::acl::Compiler;
 use crate::l7::Keys;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
@@ -30,6 +34,8 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
         allow_public_targets: value_or(balancer.allow_public_targets.as_ref(), false),
+        security_group: RefCell::new(Compiler::new(balancer.security_group.clone())),
+        security_group_drop: value_or(balancer.security_group_drop.as_ref(), SecurityGroupDrop::default()),
         mode,
         files,
         report,
@@ -43,7 +49,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, report: &Report) 
     let cookie_keys = scope.cookie_keys(&balancer);
     Snapshot {
         revision: 1,
-        balancer: self::balancer(balancer, scope.scheme),
+        balancer: self::balancer(balancer, &scope),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
@@ -58,6 +64,9 @@ struct Scope<'r> {
     scheme: Scheme,
     port_policy: PortPolicy,
     allow_public_targets: bool,
+    /// The balancer's, which every listener has besides its own.
+    security_group: RefCell<Compiler>,
+    security_group_drop: SecurityGroupDrop,
     mode: Mode,
     files: &'r Files<'r>,
     report: &'r Report<'r>,
@@ -175,14 +184,16 @@ impl<T: Eq + Hash, W: Copy> FirstSeen<T, W> {
     }
 }
 
-fn balancer(raw: RawBalancer, scheme: Scheme) -> Balancer {
+fn balancer(raw: RawBalancer, scope: &Scope<'_>) -> Balancer {
     let value = |given: Option<At<Arc<str>>>| given.map(|given| given.value);
     Balancer {
         name: value(raw.name).unwrap_or_else(|| limits::BALANCER_NAME_DEFAULT.into()),
         region: value(raw.region),
         network: value(raw.network),
         zone: value(raw.zone),
-        scheme,
+        scheme: scope.scheme,
+        security_group: raw.security_group,
+        security_group_drop: scope.security_group_drop,
     }
 }
 

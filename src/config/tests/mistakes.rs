@@ -332,7 +332,7 @@ fn values_of_the_other_tables() {
         (
             "[balancer]\n\"\\n\" = 1",
             "[balancer]: \"\\n\": unknown key; the keys here are name, region, network, zone, scheme, \
-             allow_public_targets, port_policy, secret_file"
+             allow_public_targets, port_policy, secret_file, security_group, security_group_drop"
                 .into(),
         ),
         ("[shards]\ncores = []", "[shards]: cores: the list is empty; name at least one core, or write \"all\"".into()),
@@ -383,6 +383,7 @@ fn head(section: &Section, key: &str) -> String {
     let action = "[[listener]]\n[listener.default_action]\n";
     match section.title.trim_matches('`') {
         "The file" => String::new(),
+        "security_group" => "[[listener]]\n[[listener.security_group]]".to_owned(),
         title @ ("[[listener.error_page]]" | "[[listener.rule]]") => format!("[[listener]]\n{title}"),
         title @ ("[[listener.rule.header]]" | "[[listener.rule.query]]") => {
             format!("[[listener]]\n[[listener.rule]]\n{title}")

@@ -10,7 +10,7 @@ use crate::l7::router::{Action, Condition, PathMatch, QueryMatch, Replace, Rule,
 
 /// Its text.
 pub(super) fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme } = &snapshot.balancer;
+    let Balancer { name, region, network, zone, scheme, security_group, security_group_drop } = &snapshot.balancer;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let cores = match &snapshot.cores {
         Cores::All => json!("all"),
@@ -24,6 +24,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
     let mut root = json!({
         "balancer": {
             "name": **name, "region": text(region), "network": text(network), "zone": text(zone), "scheme": scheme,
+            "security_group": typed_security_group(security_group), "security_group_drop": security_group_drop,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
@@ -41,6 +42,7 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
         "protocol": listener.protocol.as_str(),
         "address": listener.address,
         "scheme": listener.scheme,
+        "security_group": typed_security_group(&listener.security_group),
         "idle_timeout": typed_duration(listener.idle_timeout),
     });
     let more = match &listener.service {
@@ -49,6 +51,19 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Value {
     };
     merge(&mut typed, more);
     typed
+}
+
+fn typed_security_group(group: &SecurityGroup) -> Value {
+    let rule = |rule: &acl::Rule| {
+        let sources = rule.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "action": rule.action.as_str(),
+            "source": (!sources.is_empty()).then_some(sources),
+            "protocol": rule.transport.map_or("all", Transport::as_str),
+            "port": rule.ports_text(),
+        })
+    };
+    group.rules().iter().map(rule).collect()
 }
 
 fn typed_http(http: &Http, snapshot: &Snapshot) -> Value {
