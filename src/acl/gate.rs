@@ -47,7 +47,7 @@ impl Gate {
         Gate { balancer, listener, filter: SocketFilter::Off }
     }
 
-    /// With a filter for a listening socket at `address`.
+    /// With a filter for a listening TCP socket at `address`.
     #[must_use]
     pub fn with_filter(self, address: SocketAddr) -> Self {
         let filter = match Program::new(&self, address.ip()) {

@@ -352,13 +352,33 @@ fn r_a2_a_list_that_does_not_fit_into_a_program_is_told_apart() {
         assert_eq!(gate.filter, SocketFilter::TooLong);
         assert!(!gate.allows(ip("10.0.0.2")) && gate.allows(ip("10.0.0.3")));
     }
-    let program = |count| match gate_of(&scattered(count), &[], "0.0.0.0:80").filter {
-        SocketFilter::On(program) => Some(program.instructions().len()),
-        _ => None,
+    let fits = |count| match gate_of(&scattered(count), &[], "0.0.0.0:80").filter {
+        SocketFilter::On(program) => {
+            assert!(program.instructions().len() <= INSTRUCTIONS_MAX);
+            true
+        }
+        _ => false,
     };
-    let lengths: Vec<usize> = (900..1_100).filter_map(program).collect();
-    assert!(lengths.iter().all(|length| *length <= INSTRUCTIONS_MAX));
-    assert!((900..1_100).contains(&(900 + lengths.len())), "the limit is where two cuts an address meet it");
+    assert!(fits(1_000) && !fits(1_030), "the limit is where four instructions an address meet it");
+}
+
+/// As docs/config.md says.
+#[test]
+fn r_a2_hundreds_of_ipv6_addresses_and_networks_fit() {
+    for (count, length) in [(200_u128, 128), (400, 64), (1_000, 32)] {
+        let spread = |n: u128| (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        let network = |n| IpNet::from(Ipv6Net::new(Ipv6Addr::from_bits(spread(n)), length).unwrap().trunc());
+        let sources = (0..count).map(network).collect();
+        let rules = [
+            Rule { action: Action::Drop, sources, transport: None, ports: Vec::new() },
+            rule(Action::Accept, &[], None, &[]),
+        ];
+        let gate = gate_of(&rules, &[], "[::]:80");
+        let SocketFilter::On(program) = &gate.filter else { panic!("{count} of /{length} do not fit") };
+        for client in (0..count).map(|n| IpAddr::V6(Ipv6Addr::from_bits(spread(n)))) {
+            assert!(!passes(program.instructions(), client, SYN), "{client}");
+        }
+    }
 }
 
 #[test]

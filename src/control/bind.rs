@@ -86,9 +86,12 @@ fn bind_alone(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// Says which listeners reset those whom their security groups drop, though they were to be silent: the groups are too long.
-pub(super) fn warn_of_long_groups(snapshot: &Snapshot) {
-    for listener in snapshot.listeners.iter().filter(|listener| listener.gate.filter == SocketFilter::TooLong) {
+/// Says which listeners reset, from now on, those whom their security groups drop, though they were to be silent: the groups are
+/// too long.
+pub(super) fn warn_of_long_groups(old: &Snapshot, new: &Snapshot) {
+    let is_too_long = |listener: &&Arc<Listener>| listener.gate.filter == SocketFilter::TooLong;
+    let is_known = |listener: &Listener| old.listeners.iter().filter(is_too_long).any(|old| old.name == listener.name);
+    for listener in new.listeners.iter().filter(is_too_long).filter(|listener| !is_known(listener)) {
         tracing::warn!(
             listener = &*listener.name,
             "its security groups take more than the {INSTRUCTIONS_MAX} instructions that a socket's filter may have: those who are \

@@ -325,6 +325,40 @@ mod tests {
         assert!((0..64).all(|cpu| run(cpu) < 3), "other cores are spread");
     }
 
+    const DROP: libc::sock_filter = libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 };
+
+    fn connects(to: SocketAddr) -> bool {
+        std::net::TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok()
+    }
+
+    #[test]
+    fn a_filter_is_there_before_the_first_connection_and_can_be_exchanged() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        assert!(bound.not_filtered.is_none(), "{bound:?}");
+        assert!(!connects(address), "no answer");
+        let socket = bound.sockets[0].as_raw_fd();
+        let pass = libc::sock_filter { k: u32::MAX, ..DROP };
+        set_filter(socket, &[pass]).expect("a good program");
+        assert!(connects(address));
+        set_filter(socket, &[DROP]).expect("a good program");
+        assert!(!connects(address));
+        assert!(kernel_drops(socket).expect("a socket") > 0);
+        set_filter(socket, &[]).expect("nothing to refuse");
+        assert!(connects(address));
+    }
+
+    #[test]
+    fn where_the_kernel_refuses_a_filter_the_one_of_before_goes_too() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        let beyond_the_end = libc::sock_filter { code: 0x05, jt: 0, jf: 0, k: 7 };
+        assert!(set_filter(bound.sockets[0].as_raw_fd(), &[beyond_the_end, DROP]).is_err());
+        assert!(connects(address));
+        let refused = listen_filtered(address, &[0], Steering::ByHash, &[beyond_the_end, DROP]).expect("listens");
+        assert!(refused.not_filtered.is_some());
+    }
+
     #[test]
     fn sockets_of_one_address_share_it_and_are_steered() {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
