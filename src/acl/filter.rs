@@ -3,12 +3,13 @@
 //!     flags: a SYN that begins a connection? --no--> pass
 //!       `--yes--> word of the source address --tree of comparisons--> pass | drop | next word of the address
 //!
-//! The kernel runs a listening socket's filter on every segment of its connections too, as accepted sockets inherit it. So all but
-//! the first SYN pass after four instructions, and a filter of before a change cuts nobody off. Where the list has changed
-//! between SYN and accept, accept decides.
+//! The kernel runs a listening socket's filter on every segment of its connections too, as accepted sockets inherit it.
+//! So all but the first SYN pass after four instructions, and a filter of before a change cuts nobody off. Where the
+//! list has changed between SYN and accept, accept decides.
 //!
-//! `data` of a TCP socket's filter begins at the TCP header (Linux, `tcp_filter` in `net/ipv4/tcp_ipv4.c` and `net/ipv6/tcp_ipv6.c`);
-//! `NETWORK_HEADER` leads to the IP header. Jumps go forward, by 255 instructions or by a jump of their own.
+//! `data` of a TCP socket's filter begins at the TCP header (Linux, `tcp_filter` in `net/ipv4/tcp_ipv4.c` and
+//! `net/ipv6/tcp_ipv6.c`); `NETWORK_HEADER` leads to the IP header. Jumps go forward, by 255 instructions or by a jump
+//! of their own.
 
 use std::net::IpAddr;
 
@@ -48,7 +49,8 @@ struct Cut {
 /// What is known once a word is within some bounds.
 enum Branch<'c> {
     Decided(bool),
-    /// The next word decides: these cuts have all words in common up to here, and below the first of them `before` holds.
+    /// The next word decides: these cuts have all words in common up to here, and below the first of them `before`
+    /// holds.
     NextWord {
         cuts: &'c [Cut],
         before: bool,

@@ -33,8 +33,8 @@ pub struct Compiled {
     unmatched: Action,
 }
 
-/// Compiles a group for port after port. Ports that the same rules are about share what comes out: most groups name no port, and
-/// then fifty listeners have one copy of a list of a hundred thousand.
+/// Compiles a group for port after port. Ports that the same rules are about share what comes out: most groups name no
+/// port, and then fifty listeners have one copy of a list of a hundred thousand.
 #[derive(Debug)]
 pub struct Compiler {
     group: SecurityGroup,

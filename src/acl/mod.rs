@@ -5,11 +5,12 @@
 //!                                                            v
 //!     client --> Gate: verdict, and which rule it was      Program: the same verdict as a socket filter
 //!
-//! A listener has one transport and one port, so all that a rule says of those is decided when it is compiled. What is left is
-//! which rule comes first for an address, and that is one search in a sorted list, however many rules there are.
+//! A listener has one transport and one port, so all that a rule says of those is decided when it is compiled. What is
+//! left is which rule comes first for an address, and that is one search in a sorted list, however many rules there
+//! are.
 //!
-//! Always: the first rule that is about a connection decides. A group with rules drops what none is about; a group without
-//! accepts all. Groups are about new connections only: answers, and what runs already, need no rule.
+//! Always: the first rule that is about a connection decides. A group with rules drops what none is about; a group
+//! without accepts all. Groups are about new connections only: answers, and what runs already, need no rule.
 #![forbid(unsafe_code)]
 
 mod filter;

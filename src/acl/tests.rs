@@ -1,4 +1,5 @@
-//! Groups against a scan of their rules from the top, the published examples, and the socket filter on a small machine of its own.
+//! Groups against a scan of their rules from the top, the published examples, and the socket filter on a small machine
+//! of its own.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -117,7 +118,8 @@ fn ports_that_the_same_rules_are_about_share_what_is_compiled() {
     assert!(http.verdict(ip("203.0.113.7")).allowed && !far.verdict(ip("203.0.113.7")).allowed);
 }
 
-/// CLB's examples of access to a service on port 8080: who gets in with the rules as published, and with their order reversed.
+/// CLB's examples of access to a service on port 8080: who gets in with the rules as published, and with their order
+/// reversed.
 struct Example {
     name: &'static str,
     rules: Vec<Rule>,
@@ -309,7 +311,8 @@ proptest! {
     ) {
         let gate = gate_of(&balancer, &listener, if is_v6 { "[::]:80" } else { "0.0.0.0:80" });
         // A socket meets its own family only.
-        let clients = clients.into_iter().map(|client| client.to_canonical()).filter(|client| client.is_ipv6() == is_v6);
+        let clients = clients.into_iter().map(|client| client.to_canonical());
+        let clients = clients.filter(|client| client.is_ipv6() == is_v6);
         for client in clients {
             match &gate.filter {
                 SocketFilter::On(program) => {

@@ -66,8 +66,8 @@ pub(super) fn added<'a>(old: &Snapshot, new: &'a Snapshot) -> Vec<&'a Listener> 
 
 /// Makes sure that no other process has one of the addresses.
 ///
-/// Our sockets share their port (`SO_REUSEPORT`), so a second process of the same account would bind it without an error and
-/// take a part of the connections. At start only: at a reload our own sockets would be taken for another's.
+/// Our sockets share their port (`SO_REUSEPORT`), so a second process of the same account would bind it without an
+/// error and take a part of the connections. At start only: at a reload our own sockets would be taken for another's.
 ///
 /// # Errors
 /// Every address that is taken.
@@ -86,16 +86,17 @@ fn bind_alone(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
-/// Says which listeners reset, from now on, those whom their security groups drop, though they were to be silent: the groups are
-/// too long.
+/// Says which listeners reset, from now on, those whom their security groups drop, though they were to be silent: the
+/// groups are too long.
 pub(super) fn warn_of_long_groups(old: &Snapshot, new: &Snapshot) {
     let is_too_long = |listener: &&Arc<Listener>| listener.gate.filter == SocketFilter::TooLong;
     let is_known = |listener: &Listener| old.listeners.iter().filter(is_too_long).any(|old| old.name == listener.name);
     for listener in new.listeners.iter().filter(is_too_long).filter(|listener| !is_known(listener)) {
         tracing::warn!(
             listener = &*listener.name,
-            "its security groups take more than the {INSTRUCTIONS_MAX} instructions that a socket's filter may have: those who are \
-             dropped are reset at accept; join neighbouring addresses into networks, or set security_group_drop = \"reset\""
+            "its security groups take more than the {INSTRUCTIONS_MAX} instructions that a socket's filter may have: \
+             those who are dropped are reset at accept; join neighbouring addresses into networks, or set \
+             security_group_drop = \"reset\""
         );
     }
 }

@@ -8,8 +8,8 @@ use super::text::{Family, Text};
 use crate::acl::{Action, SecurityGroup};
 use crate::shard::{SecurityGroupReport, ShardReport};
 
-/// So many rules of a group are shown one by one; those beyond are summed. Ours: a list of addresses that has ten thousand is
-/// no use as series.
+/// So many rules of a group are shown one by one; those beyond are summed. Ours: a list of addresses that has ten
+/// thousand is no use as series.
 pub const RULES_SHOWN_MAX: usize = 1_000;
 
 pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>], listeners: &Listeners) {
@@ -57,7 +57,8 @@ pub struct Decided {
 }
 
 impl Decided {
-    /// Of this group: for the moment of a reload a shard may still count by another one, whose rules have other numbers.
+    /// Of this group: for the moment of a reload a shard may still count by another one, whose rules have other
+    /// numbers.
     #[must_use]
     pub fn of(group: &SecurityGroup, reports: &[&SecurityGroupReport]) -> Decided {
         let rules = group.rules();

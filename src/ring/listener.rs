@@ -1,7 +1,7 @@
 //! A listener's slot: one multishot accept that serves many connections, and the sockets nobody has taken yet.
 //!
-//! The kernel ends the multishot when it cannot accept (no descriptor left, say): the error goes to the caller of `accept`,
-//! and the next call arms it again, else the listener falls silent.
+//! The kernel ends the multishot when it cannot accept (no descriptor left, say): the error goes to the caller of
+//! `accept`, and the next call arms it again, else the listener falls silent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -73,7 +73,8 @@ impl TcpListener {
         options::set_filter(self.as_raw_fd(), filter)
     }
 
-    /// Packets that the kernel has dropped for this socket: its filter did, or the backlog was full. Counts modulo 2^32.
+    /// Packets that the kernel has dropped for this socket: its filter did, or the backlog was full. Counts modulo
+    /// 2^32.
     ///
     /// # Errors
     /// The kernel does not say.
@@ -81,8 +82,8 @@ impl TcpListener {
         options::kernel_drops(self.as_raw_fd())
     }
 
-    /// Stops accepting and closes the socket. Returns the connections that were complete by then, which must be served: their
-    /// clients have been told that they are connected.
+    /// Stops accepting and closes the socket. Returns the connections that were complete by then, which must be served:
+    /// their clients have been told that they are connected.
     pub async fn close(self) -> Vec<OwnedFd> {
         std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_disarm(self.slot, context)).await;
         let core = &mut *self.ring.shared.core.borrow_mut();

@@ -9,8 +9,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Longest backlog we ask for; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
-/// Room for datagrams that wait in a UDP socket, five times the usual default, as this is our queue when we are behind. The kernel cuts it to
-/// `net.core.rmem_max`. Memory is used only as it fills.
+/// Room for datagrams that wait in a UDP socket, five times the usual default, as this is our queue when we are behind.
+/// The kernel cuts it to `net.core.rmem_max`. Memory is used only as it fills.
 const UDP_RECEIVE_BYTES: usize = 1 << 20;
 
 /// Which of the sockets of an address gets a connection.
@@ -48,7 +48,8 @@ pub struct Listening {
     pub not_filtered: Option<io::Error>,
 }
 
-/// As `listen`, with a filter (classic BPF, empty for none) that each segment to the sockets has to pass from the first one on.
+/// As `listen`, with a filter (classic BPF, empty for none) that each segment to the sockets has to pass from the first
+/// one on.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -70,8 +71,8 @@ pub fn listen_filtered(
     Ok(Listening { sockets: bound.into_iter().map(OwnedFd::from).collect(), not_steered, not_filtered })
 }
 
-/// Puts a filter in the place of the one that the socket has; an empty one leaves it without. Where the kernel refuses, the socket
-/// has none: one of before would go by rules that no longer hold.
+/// Puts a filter in the place of the one that the socket has; an empty one leaves it without. Where the kernel refuses,
+/// the socket has none: one of before would go by rules that no longer hold.
 pub(super) fn set_filter(fd: RawFd, filter: &[libc::sock_filter]) -> io::Result<()> {
     let attached = if filter.is_empty() { Ok(()) } else { set_program(fd, libc::SO_ATTACH_FILTER, filter) };
     if filter.is_empty() || attached.is_err() {
@@ -163,8 +164,9 @@ pub fn target_socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<S
     Ok(socket)
 }
 
-/// A UDP socket at `address` that others may share (`SO_REUSEPORT`): one a shard, among which the kernel spreads the flows by
-/// their five-tuple. Not steered by CPU as listeners are: the datagrams of a flow would change the shard with the CPU.
+/// A UDP socket at `address` that others may share (`SO_REUSEPORT`): one a shard, among which the kernel spreads the
+/// flows by their five-tuple. Not steered by CPU as listeners are: the datagrams of a flow would change the shard with
+/// the CPU.
 ///
 /// # Errors
 /// The address cannot be bound.

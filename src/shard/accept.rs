@@ -1,7 +1,9 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
-//!     multishot accept --> client address --> scheme (L8), security groups (A1), room in the table (K5) --> table --> task
-//!                                                `--no--> reset, count                                    connect, relay, close
+//!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room in the table (K5)
+//!                                                   |                  |                         |      |
+//!                            reset, count <--no-----+------------------+-------------------------'      |
+//!                                                  task: connect, relay, close <-- table <--------------'
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
@@ -96,7 +98,8 @@ impl Acceptor {
         self.listening.replace(listening);
     }
 
-    /// Until the kernel has the new filter some are decided by the old one: whom it lets through is asked at accept again.
+    /// Until the kernel has the new filter some are decided by the old one: whom it lets through is asked at accept
+    /// again.
     fn set_filter(&self, listening: &Listening) {
         let config = listening.config.borrow();
         let socket = self.socket.borrow();

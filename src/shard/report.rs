@@ -58,8 +58,8 @@ pub struct ListenerReport {
     pub bound: bool,
     /// What it counted.
     pub counts: ListenerCounts,
-    /// Packets that the kernel has dropped for its listening socket since that was bound: the filter of the security groups did, or
-    /// the backlog was full.
+    /// Packets that the kernel has dropped for its listening socket since that was bound: the filter of the security
+    /// groups did, or the backlog was full.
     pub kernel_drops: u32,
     /// Its security group.
     pub security_group: SecurityGroupReport,
@@ -67,7 +67,8 @@ pub struct ListenerReport {
     pub http: Option<HttpCounts>,
     /// Microseconds from the first connect attempt to a connected target.
     pub connect_us: Histogram<u64>,
-    /// Microseconds from accept to the target's first byte; for http from the request's head sent to the response's head received.
+    /// Microseconds from accept to the target's first byte; for http from the request's head sent to the response's
+    /// head received.
     pub first_byte_us: Histogram<u64>,
     /// Microseconds from accept to close.
     pub duration_us: Histogram<u64>,

@@ -3,8 +3,8 @@
 //!     client --balancer's group--> listener's group --> accepted
 //!                   `---------drop-------`------------> reset, counted (shard/accept.rs)
 //!
-//! Counts belong to a list of rules: while a reload leaves it as it is they go on, and a list that changed starts anew, as the
-//! number of a rule would mean another one.
+//! Counts belong to a list of rules: while a reload leaves it as it is they go on, and a list that changed starts anew,
+//! as the number of a rule would mean another one.
 
 use std::io;
 

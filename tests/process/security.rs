@@ -1,5 +1,5 @@
-//! Security groups: who gets in, what those see who do not, and what changes for whom when a list does. Clients come from addresses
-//! of 127/8, all of which are this host's.
+//! Security groups: who gets in, what those see who do not, and what changes for whom when a list does. Clients come
+//! from addresses of 127/8, all of which are this host's.
 
 use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

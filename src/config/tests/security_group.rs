@@ -68,7 +68,7 @@ fn r_a1_the_order_is_that_of_the_file() {
 fn r_a1_http_listeners_have_groups_too() {
     let text = GOOD.replace("protocol = \"tcp\"", "protocol = \"http\"").replace(
         "address = \"0.0.0.0:80\"",
-        "address = \"0.0.0.0:80\"\nsecurity_group = [{ action = \"accept\", source = \"10.0.0.0/8\", protocol = \"tcp\" }]",
+        "address = \"0.0.0.0:80\"\nsecurity_group = [{ action = \"accept\", source = \"10.0.0.0/8\" }]",
     );
     assert_eq!(lets_in(&good(&text), ["10.0.0.1", "203.0.113.7"]), [true, false]);
 }

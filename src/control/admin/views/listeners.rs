@@ -18,6 +18,7 @@ impl View {
             .flat_map(|report| &report.listeners)
             .filter(|report| report.name == listener.name)
             .collect();
+        let of_shards = reports.iter().map(|report| &report.security_group);
         let total = |value: fn(&ListenerReport) -> u64| reports.iter().map(|report| value(report)).sum::<u64>();
         json!({
             "name": &*listener.name,
@@ -25,7 +26,7 @@ impl View {
             "address": listener.address.ip(),
             "port": listener.address.port(),
             "scheme": listener.scheme,
-            "security_group": security_group(&listener.security_group, reports.iter().map(|report| &report.security_group)),
+            "security_group": security_group(&listener.security_group, of_shards),
             "idle_timeout_seconds": seconds(listener.idle_timeout),
             "target_groups": self.snapshot.groups_of(listener).iter().map(|group| &*group.name).collect::<Vec<_>>(),
             "bound": !reports.is_empty() && reports.iter().all(|report| report.bound),
