@@ -33,7 +33,7 @@ pub(crate) use private::{check_unicast, is_private_network};
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
-    Protocol, SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
+    Protocol, SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 
 use error::{Report, Wrong};

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acl::{Gate, SecurityGroup, Transport};
 use crate::inventory::{Addresses, Binding, CrossRegion, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
@@ -63,6 +64,21 @@ pub struct Balancer {
     pub snat_addresses: Arc<[IpAddr]>,
     /// Which addresses targets may have (requirement G4).
     pub target_addresses: Addresses,
+    /// Who may connect to any listener (requirement A1).
+    pub security_group: SecurityGroup,
+    /// What those who may not connect see.
+    pub security_group_drop: SecurityGroupDrop,
+}
+
+/// What a client sees whom a security group drops (requirement A2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecurityGroupDrop {
+    /// Its connection is reset before a byte is read.
+    #[default]
+    Reset,
+    /// Nothing: a filter on the listening socket takes its SYNs away. Where a list is too long for one: a reset.
+    Silent,
 }
 
 /// Whom a listener serves (requirement L8).
@@ -116,6 +132,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whom it serves.
     pub scheme: Scheme,
+    /// Who may connect, besides the balancer's group.
+    pub security_group: SecurityGroup,
+    /// Both groups, compiled for its port.
+    pub gate: Gate,
     /// A connection on which neither side sends for so long is closed (requirement L7).
     pub idle_timeout: Duration,
     /// What becomes of its connections.
@@ -246,6 +266,14 @@ impl Protocol {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Http => "http",
+        }
+    }
+
+    /// What carries it.
+    #[must_use]
+    pub fn transport(self) -> Transport {
+        match self {
+            Protocol::Tcp | Protocol::Http => Transport::Tcp,
         }
     }
 }

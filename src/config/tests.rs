@@ -7,6 +7,7 @@ mod http;
 mod inventory;
 mod mistakes;
 mod mistakes_http;
+mod security_group;
 
 use std::io;
 use std::net::SocketAddr;

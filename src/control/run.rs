@@ -195,6 +195,7 @@ pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> R
     let new = Arc::new(Snapshot { revision: old.revision + 1, ..new });
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
+    bind::warn_of_long_groups(&old, &new);
     // A log is there before the shards know of it, and goes when they no longer do.
     if new.access_log.is_some() {
         control.given.access_log.apply(new.access_log.as_ref()).map_err(NotApplied::AccessLog)?;

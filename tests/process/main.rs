@@ -36,6 +36,7 @@ mod page;
 mod relay;
 mod reload;
 mod requirements;
+mod security;
 mod state;
 mod weights;
 mod zones;
