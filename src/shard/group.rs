@@ -11,7 +11,7 @@ use quanta::Instant;
 
 use super::report::{CheckCounts, GroupReport, TargetCounts, TargetReport};
 use crate::balance::{Balancer, Candidate, WhenNoneHealthy};
-use crate::config::{HealthCheck, KeepAlive, Target, TargetGroup};
+use crate::config::{HealthCheck, KeepAlive, Target, TargetGroup, TargetKind};
 use crate::health::{Checking, Failure, State, TargetHealth, Thresholds, Transition};
 use crate::l4::Side;
 use crate::l7::{Keys, Tag, TargetConnections, Wish};
@@ -34,6 +34,10 @@ pub(super) struct Group {
 pub(super) struct TargetState {
     pub(super) address: SocketAddr,
     pub(super) label: Arc<str>,
+    /// A reload may change it.
+    pub(super) kind: Cell<TargetKind>,
+    /// The machine that it was last said to be on.
+    instance_id: RefCell<Option<Arc<str>>>,
     pub(super) health: RefCell<TargetHealth>,
     pub(super) checks: Cell<CheckCounts>,
     active: Cell<u32>,
@@ -83,6 +87,8 @@ impl TargetState {
         Rc::new(TargetState {
             address: config.address,
             label: Arc::clone(&config.label),
+            kind: Cell::new(config.kind),
+            instance_id: RefCell::new(config.instance_id.clone()),
             health: RefCell::new(TargetHealth::new(checking, now)),
             checks: Cell::default(),
             active: Cell::new(0),
@@ -103,6 +109,17 @@ impl TargetState {
         if let Some(class) = self.counts.borrow_mut().responses.get_mut(usize::from(status / 100).wrapping_sub(1)) {
             *class += 1;
         }
+    }
+
+    /// Takes over what a snapshot says of where it is. True where its interface is on another machine now, of which nothing is
+    /// known yet.
+    fn moves(&self, config: &Target) -> bool {
+        self.kind.set(config.kind);
+        let before = self.instance_id.replace(config.instance_id.clone());
+        config.kind == TargetKind::Eni
+            && before.is_some()
+            && config.instance_id.is_some()
+            && before != config.instance_id
     }
 
     fn unbind(&self) {
@@ -218,6 +235,10 @@ impl Group {
             self.targets.take().into_iter().map(|state| (state.address, state)).collect();
         let targets = config.targets.iter().map(|target| {
             let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
+            if state.moves(target) {
+                state.health.replace(TargetHealth::new(checking, now));
+                state.idle.borrow_mut().clear();
+            }
             state.health.borrow_mut().reconfigure(checking, now);
             state
         });

@@ -175,7 +175,7 @@ impl World for Port {
                 return Ok(self.leased(&target, stream, made_at, keep_alive, Use::Again));
             }
             let started = self.now();
-            match connect::attempt(&self.shard.ring, group, &target).await {
+            match connect::attempt(&self.shard, group, &target).await {
                 Ok(stream) => {
                     self.connection.listener.connected(microseconds(self.now() - started));
                     target.count_request();

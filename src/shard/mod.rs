@@ -18,6 +18,7 @@ mod listening;
 mod mailbox;
 mod report;
 mod run;
+mod snat;
 mod table;
 
 pub use accept::RefuseReason;

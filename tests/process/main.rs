@@ -32,4 +32,5 @@ mod outages;
 mod relay;
 mod reload;
 mod requirements;
+mod snat;
 mod weights;
