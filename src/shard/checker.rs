@@ -1,6 +1,6 @@
 //! Health checks of one target by one shard: connect, judge, wait for the next turn (requirements H1 to H4, H7).
 //!
-//! The first check comes at once, so that a fresh target is known soon; the others keep to the target's phase, which spreads
+//! The first check comes at once, so that a fresh target, or one whose interface moved to another machine, is known soon; the others keep to the target's phase, which spreads
 //! the checks of all shards and targets over the interval. A check is ended by a reset, as CLB does: no port of
 //! ours waits for its end.
 
@@ -29,10 +29,19 @@ pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetSta
     let mut due = shard.ring.now();
     let mut first = true;
     while let Some(plan) = current_plan(&shard, &group, &target) {
+        target.recheck.set(false);
         check(&shard, &group, &target, &plan).await;
         let last = due;
+        let after_first = std::mem::replace(&mut first, false);
         while let Some(plan) = current_plan(&shard, &group, &target) {
-            let wait = if first { health::phase(seed, shard.id, shard.shards, plan.interval) } else { plan.interval };
+            if target.recheck.get() {
+                // As if it had just been bound.
+                due = shard.ring.now();
+                first = true;
+                break;
+            }
+            let wait =
+                if after_first { health::phase(seed, shard.id, shard.shards, plan.interval) } else { plan.interval };
             due = last + wait;
             let left = due.duration_since(shard.ring.now());
             if left.is_zero() {
@@ -44,7 +53,6 @@ pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetSta
         if shard.ring.now() > due + LOOK_AGAIN {
             due = shard.ring.now();
         }
-        first = false;
     }
     target.checking.set(false);
 }

@@ -38,6 +38,8 @@ pub(super) struct TargetState {
     pub(super) kind: Cell<TargetKind>,
     /// The machine that it was last said to be on.
     instance_id: RefCell<Option<Arc<str>>>,
+    /// Its checker is to check at once.
+    pub(super) recheck: Cell<bool>,
     pub(super) health: RefCell<TargetHealth>,
     pub(super) checks: Cell<CheckCounts>,
     active: Cell<u32>,
@@ -89,6 +91,7 @@ impl TargetState {
             label: Arc::clone(&config.label),
             kind: Cell::new(config.kind),
             instance_id: RefCell::new(config.instance_id.clone()),
+            recheck: Cell::new(false),
             health: RefCell::new(TargetHealth::new(checking, now)),
             checks: Cell::default(),
             active: Cell::new(0),
@@ -237,6 +240,7 @@ impl Group {
             let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
             if state.moves(target) {
                 state.health.replace(TargetHealth::new(checking, now));
+                state.recheck.set(true);
                 state.idle.borrow_mut().clear();
             }
             state.health.borrow_mut().reconfigure(checking, now);

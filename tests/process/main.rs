@@ -26,6 +26,7 @@ mod http_sessions;
 mod http_targets;
 mod http_timeouts;
 mod http_upgrade;
+mod inventory;
 mod limits;
 mod listeners;
 mod outages;

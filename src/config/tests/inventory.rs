@@ -10,7 +10,7 @@ const BALANCER: &str = "[balancer]\nregion = \"north\"\nnetwork = \"vpc-1\"\n\n"
 
 /// A group of these targets: a line each, from line 8 on where it comes behind `BALANCER`.
 fn group(targets: &[&str]) -> String {
-    let targets: String = targets.iter().map(|target| format!("  {{ {target} }},\n")).collect();
+    let targets = repeated(targets.len(), |n| format!("  {{ {} }},\n", targets[n]));
     format!("[[target_group]]\nname = \"app\"\nprotocol = \"tcp\"\ntarget = [\n{targets}]\n")
 }
 
