@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::inventory::{Addresses, Binding, CrossRegion, Id, Inventory, Place};
+use crate::inventory::{Addresses, Binding, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
 
@@ -38,6 +38,8 @@ pub struct Snapshot {
     /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
     /// log each, with the line of the file.
     pub left_out: Vec<String>,
+    /// The side of the door that the balancer is on with these targets (requirement G6).
+    pub door: Door,
 }
 
 /// `[balancer]`: who this node is.

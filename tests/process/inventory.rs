@@ -77,3 +77,26 @@ fn r_g3_an_eni_that_moves_keeps_its_target_which_is_checked_at_once() {
     assert_eq!(weir.target("app", target.address)["instance_id"], "ins-2");
     assert_eq!(client::ask(web).expect("an answer"), "a");
 }
+
+#[test]
+fn r_g6_under_single_targets_that_have_left_their_region_do_not_come_back() {
+    let target = Target::start(handlers::identify("a"));
+    let keys = |mode: &str, region: &str| {
+        format!(
+            "region = \"north\"\ncross_region = \"{mode}\"\n\
+             [[instance]]\nid = \"ins-1\"\nregion = \"{region}\"\naddress = \"{}\"\n",
+            target.address.ip()
+        )
+    };
+    let (config, web) = config(target.address, "instance_id = \"ins-1\"", &keys("single", "north"));
+    let mut weir = Weir::start(config);
+    weir.change(|config| config.keys = keys("single", "south"));
+    assert_eq!(weir.target("app", target.address)["region"], "south");
+    let mut back = weir.config.clone();
+    back.keys = keys("single", "north");
+    assert_eq!(weir.reload(&back.to_toml()), Reload::Rejected);
+    assert!(weir.log().contains("the targets have left region \"north\" for good"));
+    weir.change(|config| config.keys = keys("multi", "north"));
+    assert_eq!(weir.target("app", target.address)["region"], "north");
+    assert_eq!(client::ask(web).expect("an answer"), "a");
+}

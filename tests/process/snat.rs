@@ -87,6 +87,7 @@ fn r_g5_an_address_without_a_free_port_gives_way_to_the_next() {
         let far = Target::start_at(FAR, handlers::greet_and_echo("far"));
         let (config, web) = config(&[NOT_OURS, SNAT[0], SNAT[1]]);
         let weir = Weir::start(config);
+        assert!(weir.log().contains("nothing can leave from 10.77.0.99 of snat_addresses"), "{}", weir.log());
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").expect("the namespace has its own");
         // Clients have addresses of their own, and a port that is not one of the four: the kernel shares none that is bound.
         let client = |number: u8| client::connect_from(SocketAddr::from(([127, 99, 0, number], 50_000)), web);

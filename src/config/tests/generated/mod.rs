@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::inventory::{Addresses, CrossRegion};
+use crate::inventory::{Addresses, CrossRegion, Door};
 use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
@@ -31,6 +31,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
             groups: groups.clone(),
             inventory: Arc::default(),
             left_out: Vec::new(),
+            door: Door::Home,
             listeners: (1000..)
                 .zip(listeners)
                 .map(|(port, (name, made))| Arc::new(named(&made, &name, port)))
