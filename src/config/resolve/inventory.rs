@@ -1,8 +1,8 @@
 //! `[[instance]]`, `[[eni]]`, `[[scaling_group]]`, and the targets that they give their addresses (requirements G3 to G9).
 //!
 //! A target whose name is good gets the address that it stands for, and from then on reads as if it had been typed. One whose
-//! instance is released or has expired is left out instead: that comes about without anybody's touching the file, which
-//! must not keep the balancer from starting.
+//! instance is released or has expired, or whose interface another source than the file says is detached, is left out
+//! instead: that comes about without anybody's touching the file, which must not keep the balancer from starting.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -13,8 +13,8 @@ use crate::config::raw::{At, RawBalancer, RawGroup, RawInventory, RawRecord, Raw
 use crate::config::snapshot::{Managed, TargetKind};
 use crate::config::{Mode, limits};
 use crate::inventory::{
-    Addresses, Bound, CrossRegion, Door, Id, Inventory, Place, Refusal, Scaled, ScalingGroup, TargetName, Why, bind,
-    outlives_release, pass, rebind, scaled,
+    Addresses, Bound, CrossRegion, Door, Eni, Id, Inventory, Place, Refusal, Scaled, ScalingGroup, TargetName, Why,
+    bind, outlives_release, pass, rebind, scaled,
 };
 
 /// Where the balancer is and what it may reach (requirements G4 to G6).
@@ -169,7 +169,7 @@ impl Binder<'_> {
             Ok(bound) => bound,
             Err(refusal) => match self.stays_bound(&name, refusal.why) {
                 Some(bound) => bound,
-                None if matches!(refusal.why, Why::Released | Why::Expired) => {
+                None if self.is_left_out(&name, refusal.why) => {
                     self.report.note(target.line, target.place.as_str(), refusal.into());
                     return Fate::LeftOut;
                 }
@@ -196,6 +196,19 @@ impl Binder<'_> {
             _ => !bound.instance.as_ref().is_some_and(is_of_file),
         };
         stays.then_some(bound)
+    }
+
+    /// Whether it may have come about without anybody's touching the file.
+    fn is_left_out(&self, name: &TargetName, why: Why) -> bool {
+        let names_it = |eni: &Eni| {
+            name.eni_id.as_ref() == Some(&eni.id)
+                || name.address.is_some_and(|address| eni.addresses.contains(&address))
+        };
+        match why {
+            Why::Released | Why::Expired => true,
+            Why::Detached => !self.of_file.enis.iter().any(|eni| names_it(&eni.record)),
+            _ => false,
+        }
     }
 
     fn names_target_groups(&self, record: &RawRecord<ScalingGroup>, groups: &[RawGroup]) {

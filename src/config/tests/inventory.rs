@@ -326,3 +326,22 @@ fn r_g6_under_single_a_balancer_that_has_left_its_region_does_not_come_back() {
     assert_eq!(after(Door::Away, "off", "north"), Err(off));
     assert_eq!(after(Door::Away, "multi", "north"), Ok(Door::Home));
 }
+
+#[test]
+fn r_g3_a_target_is_left_out_while_its_interface_is_said_beside_the_file_to_be_detached() {
+    let targets = group(&["type = \"eni\", eni_id = \"eni-1\", port = 80", "address = \"10.0.0.7\", port = 80"]);
+    let mut inventory = Inventory::default();
+    let eni = serde_json::json!({ "id": "eni-1", "addresses": ["10.0.0.6"] });
+    inventory.put_eni(serde_json::from_value(eni).expect("a record")).expect("it fits");
+    let known = Known { inventory: Arc::new(inventory), ..Known::default() };
+    let text = format!("{BALANCER}{targets}");
+    let snapshot = parse_beside(&known, &text, Mode::Run).expect("good");
+    assert_eq!(
+        snapshot.groups[0].targets.iter().map(|target| target.address).collect::<Vec<_>>(),
+        [address("10.0.0.7:80")]
+    );
+    let detached = "ENI \"eni-1\" is attached to no instance; attach it first";
+    assert_eq!(snapshot.left_out, [format!("lb.toml:9: target group \"app\": target #1: {detached}")]);
+    let own = "[[eni]]\nid = \"eni-1\"\naddresses = [\"10.0.0.6\"]\n";
+    says(&format!("{text}{own}"), &[&format!("lb.toml:9: target group \"app\": target #1: eni_id: {detached}")]);
+}
