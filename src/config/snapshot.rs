@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acl::{Gate, SecurityGroup, Transport};
-use crate::inventory::{Addresses, Binding, CrossRegion, Id, Inventory, Place};
+use crate::inventory::{Addresses, Binding, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
 
@@ -41,6 +41,8 @@ pub struct Snapshot {
     /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
     /// log each, with the line of the file.
     pub left_out: Vec<String>,
+    /// The side of the door that the balancer is on with these targets (requirement G6).
+    pub door: Door,
 }
 
 /// `[balancer]`: who this node is.

@@ -5,6 +5,7 @@
 //!
 //! A start and a reload share `apply`. Signals that come while a reload runs make one further reload, not many.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +21,7 @@ use super::state::{Control, Given, Origin, Phase};
 use super::store::{Store, StoreError};
 use super::{admin, host, notify};
 use crate::access_log::{ApplyError, Writer};
-use crate::config::{self, Errors, Mode, Snapshot};
+use crate::config::{self, Balancer, Errors, Known, Mode, Snapshot};
 use crate::ring::check;
 
 /// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
@@ -56,9 +57,9 @@ impl Source {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(&self) -> Result<Snapshot, Errors> {
+    pub fn load(&self, known: &Known) -> Result<Snapshot, Errors> {
         match self {
-            Source::File(path) => config::load(path),
+            Source::File(path) => config::load(path, known),
             Source::Demo(text) => config::parse("demo", text, Mode::Demo),
         }
     }
@@ -70,7 +71,7 @@ impl Source {
 /// It did not come to serve.
 pub fn run(options: &Options) -> Result<(), StartError> {
     let started_at = SystemTime::now();
-    let snapshot = options.source.load()?;
+    let snapshot = options.source.load(&Known::default())?;
     let cores = host::resolve_cores(&snapshot.cores, &host::allowed_cores()).map_err(StartError::Cores)?;
     let failed: Vec<_> = check::host().into_iter().filter(|finding| finding.level == check::Level::Fail).collect();
     if !failed.is_empty() {
@@ -104,8 +105,14 @@ async fn serve(
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let empty =
-        Snapshot { revision: 0, listeners: Vec::new(), groups: Vec::new(), left_out: Vec::new(), ..snapshot.clone() };
+    let empty = Snapshot {
+        revision: 0,
+        balancer: Balancer { snat_addresses: Arc::default(), ..snapshot.balancer.clone() },
+        listeners: Vec::new(),
+        groups: Vec::new(),
+        left_out: Vec::new(),
+        ..snapshot.clone()
+    };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
     let given = Given {
@@ -207,9 +214,7 @@ pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> R
         tracing::error!("{error}");
     }
     let now = SystemTime::now();
-    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
-        tracing::warn!("left out: {line}");
-    }
+    warn_of_what_is_new(&old, &new);
     let mut state = control.state();
     state.took_effect(&new, origin, now);
     if !missing.is_empty() {
@@ -217,6 +222,19 @@ pub(super) async fn apply(control: &Control, new: Snapshot, origin: Origin) -> R
     }
     state.reloads.last_success = Some(now);
     Ok(())
+}
+
+/// What is in effect otherwise than the operator may think.
+fn warn_of_what_is_new(old: &Snapshot, new: &Snapshot) {
+    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
+        tracing::warn!("left out: {line}");
+    }
+    let known = &old.balancer.snat_addresses;
+    for source in new.balancer.snat_addresses.iter().filter(|source| !known.contains(source)) {
+        if let Err(error) = UdpSocket::bind((*source, 0)) {
+            tracing::warn!("nothing can leave from {source} of snat_addresses: {error}; {}", bind::mend(&error, 0));
+        }
+    }
 }
 
 async fn reload(control: &Arc<Control>, source: &Source) {
@@ -236,8 +254,9 @@ async fn reload(control: &Arc<Control>, source: &Source) {
 /// Whether the config of now is in effect on every shard. Each reason why not is a line of the log.
 async fn try_reload(control: &Arc<Control>, source: &Source) -> bool {
     let source = source.clone();
+    let known = Known { door: control.state().snapshot.door, ..Known::default() };
     // A large file takes a while; requests and signals go on.
-    let new = match tokio::task::spawn_blocking(move || source.load()).await {
+    let new = match tokio::task::spawn_blocking(move || source.load(&known)).await {
         Ok(Ok(new)) => new,
         Ok(Err(errors)) => {
             errors.to_string().lines().for_each(|line| tracing::error!("{line}"));

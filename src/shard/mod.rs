@@ -20,6 +20,7 @@ mod mailbox;
 mod report;
 mod run;
 mod security;
+mod snat;
 mod table;
 
 pub use accept::RefuseReason;

@@ -31,6 +31,7 @@ use super::listening::{Listening, Serving};
 use super::mailbox::{Apply, Mailbox, Order};
 use super::report::ShardReport;
 use super::security::Decisions;
+use super::snat::Snat;
 use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
@@ -87,6 +88,7 @@ pub(super) struct Shard {
     /// By name, bound or not: counters outlive a time without targets.
     listenings: RefCell<HashMap<Arc<str>, Rc<Listening>>>,
     groups: RefCell<HashMap<Arc<str>, Rc<Group>>>,
+    pub(super) snat: Snat,
     draining: Cell<bool>,
     pub(super) clock: Clock,
     /// Unused ones, for requests to come.
@@ -158,6 +160,7 @@ impl Shard {
             acceptors: RefCell::default(),
             listenings: RefCell::default(),
             groups: RefCell::default(),
+            snat: Snat::new(setup.id),
             draining: Cell::new(false),
             clock: Clock::new(),
             exchanges: RefCell::default(),
@@ -207,6 +210,7 @@ impl Shard {
         self.decisions.borrow_mut().apply(&snapshot.balancer.security_group);
         let recording = if snapshot.access_log.is_some() { Recording::On } else { Recording::Off };
         self.access_log.borrow_mut().set_recording(recording);
+        self.snat.apply(&snapshot.balancer.snat_addresses);
         self.apply_groups(snapshot);
         self.apply_listeners(snapshot);
         let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();

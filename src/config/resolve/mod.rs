@@ -26,7 +26,7 @@ use super::snapshot::{
     AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, SecurityGroupDrop, Snapshot,
 };
 use super::values::PortPolicy;
-use super::{Mode, limits};
+use super::{Known, Mode, limits};
 use crate::acl::Compiler;
 use crate::inventory::Place;
 use crate::l7::Keys;
@@ -34,11 +34,22 @@ use flash::Responder;
 use inventory::Binder;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
-pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, report: &Report) -> Snapshot {
+pub(super) fn resolve(
+    raw: Raw,
+    mode: Mode,
+    files: &Files<'_>,
+    (known, now): (&Known, SystemTime),
+    report: &Report,
+) -> Snapshot {
     let Raw { balancer, cores, admin, access_log, flash_policy, listeners, mut groups, inventory: records } = raw;
     let place = inventory::place(&balancer, mode, report);
-    let inventory = inventory::inventory(&records, report);
-    Binder { inventory: &inventory, place: &place, now, report }.bind(&mut groups, &records.scaling_groups);
+    let mut inventory = inventory::inventory(&records, report);
+    let refused = inventory.merge(&known.inventory);
+    let binder = Binder { inventory: &inventory, of_file: &records, place: &place, now, report };
+    binder.bind(&mut groups);
+    let door = binder.door(known.door, &groups, balancer.cross_region.as_ref());
+    let left_out = refused.into_iter().map(|refusal| format!("the inventory beside the file: {refusal}"));
+    let left_out = report.take_notes().into_iter().chain(left_out).collect();
     let scope = Scope {
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
@@ -72,7 +83,8 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, 
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
         inventory: Arc::new(inventory),
-        left_out: report.take_notes(),
+        left_out,
+        door,
     }
 }
 

@@ -14,7 +14,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::acl::{self, Gate, SecurityGroup, Transport};
-use crate::inventory::{Addresses, CrossRegion};
+use crate::inventory::{Addresses, CrossRegion, Door};
 use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
@@ -36,6 +36,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 admin: admin.clone(),
                 inventory: Arc::default(),
                 left_out: Vec::new(),
+                door: Door::Home,
                 groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
                 listeners: (1000..)
                     .zip(listeners)
