@@ -2,6 +2,7 @@
 //! health checkers; sockets go through our own `io_uring` layer. `docs/ARCHITECTURE.md` is the map.
 
 pub mod access_log;
+pub mod acl;
 pub mod balance;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,8 @@
 //! What is pure, alone on a core: picking a target, finding a rule, a snapshot from its text, recording a duration, a sticky
-//! request, noting a line of the log, reading and writing a head.
+//! request, noting a line of the log, reading and writing a head, a client and a security group.
 //!
-//!     main --criterion's settings--> pick, router, snapshot, histogram, sticky, access_log, framing --> a time for each case
+//!     main --criterion's settings--> pick, router, snapshot, histogram, sticky, access_log, framing, acl
+//!                                      `--> a time for each case
 //!
 //! The ratios between the times are the result.
 //!
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod acl;
 mod framing;
 mod histogram;
 mod pick;
@@ -33,6 +35,7 @@ fn main() {
     sticky::bench(&mut criterion);
     access_log::bench(&mut criterion);
     framing::bench(&mut criterion);
+    acl::bench(&mut criterion);
     criterion.final_summary();
 }
 

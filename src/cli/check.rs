@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::show::counted;
-use crate::config::{self, Snapshot};
+use crate::config::{self, Known, Snapshot};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
-    let snapshot = config::load(path).map_err(|errors| errors.to_string())?;
+    let snapshot = config::load(path, &Known::default()).map_err(|errors| errors.to_string())?;
     snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn every_setting_of_the_sysctl_file_says_why() {
         let all: Vec<Setting> = settings(SYSCTL).collect();
-        assert_eq!(all.len(), 5, "all but the port range");
+        assert_eq!(all.len(), 6, "all but the port range");
         assert!(all.iter().all(|setting| setting.why.len() > 10 && setting.key.contains('.')));
         let numbers = SYSCTL.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')).count();
         assert_eq!(numbers, all.len() + 1);

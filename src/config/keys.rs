@@ -10,9 +10,10 @@ pub struct Section {
 }
 
 /// Every table there is.
-pub const SECTIONS: [Section; 27] = [
+pub const SECTIONS: [Section; 28] = [
     FILE,
     BALANCER,
+    SECURITY_GROUP,
     SHARDS,
     ADMIN,
     ACCESS_LOG,
@@ -73,8 +74,14 @@ pub const BALANCER: Section = Section {
         "port_policy",
         "secret_file",
         "state_dir",
+        "security_group",
+        "security_group_drop",
     ],
 };
+
+/// A rule in `security_group` of `[balancer]` or of a listener.
+pub const SECURITY_GROUP: Section =
+    Section { title: "`security_group`", keys: &["action", "source", "protocol", "port"] };
 
 /// `[shards]`.
 pub const SHARDS: Section = Section { title: "`[shards]`", keys: &["cores"] };
@@ -97,6 +104,7 @@ pub const LISTENER: Section = Section {
         "protocol",
         "address",
         "scheme",
+        "security_group",
         "idle_timeout",
         "header_timeout",
         "body_timeout",
@@ -254,4 +262,4 @@ pub const ASSOCIATION: Section =
 
 /// Keys of the format whose features this version lacks. They are refused like any unknown key, but by their own message:
 /// whoever writes one has not mistyped it.
-pub(super) const LATER: &[&str] = &["certificates", "client_ip", "handshake_timeout", "security_group", "slow_start"];
+pub(super) const LATER: &[&str] = &["certificates", "client_ip", "handshake_timeout", "slow_start"];

@@ -25,6 +25,7 @@ mod tests;
 mod values;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use toml::de::DeTable;
@@ -37,11 +38,13 @@ pub(crate) use private::{check_unicast, is_private_network};
 pub use snapshot::{
     AccessLog, Admin, AdminAddress, Algorithm, Balancer, CheckMethod, CheckProtocol, Cores, ErrorPage, Forwarded,
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
-    Protocol, SameSite, Scheme, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
+    Protocol, SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 
 use error::{Report, Wrong};
 use files::Files;
+
+use crate::inventory::{Door, Inventory};
 
 /// What the config is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +55,20 @@ pub enum Mode {
     Demo,
 }
 
+/// What a config is read beside: by default nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Machines that the file need not name. What the file says of one counts.
+    pub inventory: Arc<Inventory>,
+    /// The side of the door that the balancer is on: `Snapshot::door` of what ran before (requirement G6).
+    pub door: Door,
+}
+
 /// Reads a config file into the snapshot of revision 1.
 ///
 /// # Errors
 /// Everything that is wrong with the file, or why it cannot be read.
-pub fn load(path: &Path) -> Result<Snapshot, Errors> {
+pub fn load(path: &Path, known: &Known) -> Result<Snapshot, Errors> {
     let name = path.display().to_string();
     let bytes = match files::read_from_disk(path, limits::FILE_BYTES_MAX + 1) {
         Ok(content) => content.bytes,
@@ -70,7 +82,7 @@ pub fn load(path: &Path) -> Result<Snapshot, Errors> {
         Ok(text) => {
             let folder = path.parent().unwrap_or(Path::new(""));
             let files = Files { folder, read: &files::read_from_disk };
-            parse_with(&name, text, Mode::Run, &files, SystemTime::now())
+            parse_with(&name, text, Mode::Run, &files, (known, SystemTime::now()))
         }
         Err(error) => Err(not_utf8(&name, &bytes, error.valid_up_to())),
     }
@@ -82,10 +94,16 @@ pub fn load(path: &Path) -> Result<Snapshot, Errors> {
 /// Everything that is wrong with the text, sorted by line.
 pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors> {
     let files = Files { folder: Path::new(""), read: &files::read_nothing };
-    parse_with(file_name, text, mode, &files, SystemTime::now())
+    parse_with(file_name, text, mode, &files, (&Known::default(), SystemTime::now()))
 }
 
-fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>, now: SystemTime) -> Result<Snapshot, Errors> {
+fn parse_with(
+    file_name: &str,
+    text: &str,
+    mode: Mode,
+    files: &Files<'_>,
+    (known, now): (&Known, SystemTime),
+) -> Result<Snapshot, Errors> {
     let report = Report::new(file_name, text);
     let root = match DeTable::parse(text) {
         Ok(root) => root,
@@ -96,7 +114,7 @@ fn parse_with(file_name: &str, text: &str, mode: Mode, files: &Files<'_>, now: S
             return Err(report.into_errors());
         }
     };
-    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, files, now, &report);
+    let snapshot = resolve::resolve(raw::read(root.get_ref(), &report), mode, files, (known, now), &report);
     if report.is_empty() { Ok(snapshot) } else { Err(report.into_errors()) }
 }
 

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::inventory::{Addresses, Binding, CrossRegion, Id, Inventory, Place};
+use crate::acl::{Gate, SecurityGroup, Transport};
+use crate::inventory::{Addresses, Binding, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
 
@@ -40,6 +41,8 @@ pub struct Snapshot {
     /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
     /// log each, with the line of the file.
     pub left_out: Vec<String>,
+    /// The side of the door that the balancer is on with these targets (requirement G6).
+    pub door: Door,
 }
 
 /// `[balancer]`: who this node is.
@@ -63,6 +66,21 @@ pub struct Balancer {
     pub snat_addresses: Arc<[IpAddr]>,
     /// Which addresses targets may have (requirement G4).
     pub target_addresses: Addresses,
+    /// Who may connect to any listener (requirement A1).
+    pub security_group: SecurityGroup,
+    /// What those who may not connect see.
+    pub security_group_drop: SecurityGroupDrop,
+}
+
+/// What a client sees whom a security group drops (requirement A2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecurityGroupDrop {
+    /// Its connection is reset before a byte is read.
+    #[default]
+    Reset,
+    /// Nothing: a filter on the listening socket takes its SYNs away. Where a list is too long for one: a reset.
+    Silent,
 }
 
 /// Whom a listener serves (requirement L8).
@@ -116,6 +134,10 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whom it serves.
     pub scheme: Scheme,
+    /// Who may connect, besides the balancer's group.
+    pub security_group: SecurityGroup,
+    /// Both groups, compiled for its port.
+    pub gate: Gate,
     /// A connection on which neither side sends for so long is closed (requirement L7).
     pub idle_timeout: Duration,
     /// What becomes of its connections.
@@ -246,6 +268,14 @@ impl Protocol {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Http => "http",
+        }
+    }
+
+    /// What carries it.
+    #[must_use]
+    pub fn transport(self) -> Transport {
+        match self {
+            Protocol::Tcp | Protocol::Http => Transport::Tcp,
         }
     }
 }

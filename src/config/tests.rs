@@ -7,6 +7,7 @@ mod http;
 mod inventory;
 mod mistakes;
 mod mistakes_http;
+mod security_group;
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +45,12 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
 }
 
 fn parse_on_disk(text: &str, mode: Mode) -> Result<Snapshot, Errors> {
-    parse_with("lb.toml", text, mode, &Files { folder: Path::new(""), read: &disk }, SystemTime::UNIX_EPOCH)
+    parse_beside(&Known::default(), text, mode)
+}
+
+fn parse_beside(known: &Known, text: &str, mode: Mode) -> Result<Snapshot, Errors> {
+    let files = Files { folder: Path::new(""), read: &disk };
+    parse_with("lb.toml", text, mode, &files, (known, SystemTime::UNIX_EPOCH))
 }
 
 fn good(text: &str) -> Snapshot {

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::acl::{INSTRUCTIONS_MAX, SocketFilter};
 use crate::config::{Listener, Snapshot};
 use crate::ring::options::{self, Steering};
+use crate::shard::warn_not_filtered;
 
 /// The sockets of one shard.
 pub(super) type Sockets = Vec<(SocketAddr, OwnedFd)>;
@@ -64,8 +66,8 @@ pub(super) fn added<'a>(old: &Snapshot, new: &'a Snapshot) -> Vec<&'a Listener> 
 
 /// Makes sure that no other process has one of the addresses.
 ///
-/// Our sockets share their port (`SO_REUSEPORT`), so a second process of the same account would bind it without an error and
-/// take a part of the connections. At start only: at a reload our own sockets would be taken for another's.
+/// Our sockets share their port (`SO_REUSEPORT`), so a second process of the same account would bind it without an
+/// error and take a part of the connections. At start only: at a reload our own sockets would be taken for another's.
 ///
 /// # Errors
 /// Every address that is taken.
@@ -84,6 +86,21 @@ fn bind_alone(address: SocketAddr) -> io::Result<()> {
     socket.bind(&address.into())
 }
 
+/// Says which listeners reset, from now on, those whom their security groups drop, though they were to be silent: the
+/// groups are too long.
+pub(super) fn warn_of_long_groups(old: &Snapshot, new: &Snapshot) {
+    let is_too_long = |listener: &&Arc<Listener>| listener.gate.filter == SocketFilter::TooLong;
+    let is_known = |listener: &Listener| old.listeners.iter().filter(is_too_long).any(|old| old.name == listener.name);
+    for listener in new.listeners.iter().filter(is_too_long).filter(|listener| !is_known(listener)) {
+        tracing::warn!(
+            listener = &*listener.name,
+            "its security groups take more than the {INSTRUCTIONS_MAX} instructions that a socket's filter may have: \
+             those who are dropped are reset at accept; join neighbouring addresses into networks, or set \
+             security_group_drop = \"reset\""
+        );
+    }
+}
+
 /// Binds every listener once a core and deals the sockets out to the shards.
 ///
 /// # Errors
@@ -92,17 +109,21 @@ pub(super) fn bind(listeners: &[&Listener], cores: &[usize]) -> Result<Vec<Socke
     let mut of_shards: Vec<Sockets> = cores.iter().map(|_| Vec::new()).collect();
     let mut errors = Vec::new();
     for listener in listeners {
-        let (sockets, not_steered) = match options::listen(listener.address, cores, Steering::ByCpu) {
+        let filter = listener.gate.filter.for_kernel();
+        let bound = match options::listen_filtered(listener.address, cores, Steering::ByCpu, &filter) {
             Ok(bound) => bound,
             Err(error) => {
                 errors.push(failure(listener, error));
                 continue;
             }
         };
-        if let Some(error) = not_steered {
+        if let Some(error) = bound.not_steered {
             warn_not_steered(&error);
         }
-        for (of_shard, socket) in of_shards.iter_mut().zip(sockets) {
+        if let Some(error) = bound.not_filtered {
+            warn_not_filtered(&listener.name, &error);
+        }
+        for (of_shard, socket) in of_shards.iter_mut().zip(bound.sockets) {
             of_shard.push((listener.address, socket));
         }
     }

@@ -11,17 +11,21 @@
 //! Always: what is in effect, the ledger and the store are of the same revision, or the process says that they are not.
 
 use std::collections::VecDeque;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::bind::BindError;
+use super::error::StartError;
+use super::run::Source;
 use super::state::{Control, Phase, Revision};
 use super::store::{Saved, Store, StoreError};
 use super::{bind, shards};
 use crate::access_log::ApplyError;
-use crate::config::{self, Change, Changes, Errors, Refused, Snapshot};
+use crate::config::{self, Change, Changes, Errors, Known, Refused, Snapshot};
+use crate::inventory::Door;
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
 const ANSWERS_KEPT: usize = 1000;
@@ -40,6 +44,8 @@ pub(super) struct Ledger {
 #[serde(deny_unknown_fields, default)]
 struct Kept {
     changes: Changes,
+    /// The side of the one-way door of `cross_region` that the balancer is on (requirement G6).
+    door: Door,
     /// The oldest first.
     answered: VecDeque<Answered>,
 }
@@ -147,20 +153,29 @@ impl std::fmt::Display for NotReloaded {
     }
 }
 
+impl Kept {
+    /// What the file is read beside.
+    fn known(&self) -> Known {
+        Known { door: self.door, ..Known::default() }
+    }
+}
+
 impl Ledger {
     /// The ledger of what the file says, with what an earlier process kept. Gives the revision that it had come to, too.
     ///
     /// # Errors
     /// The store does not open, or what was kept is not what this version of weir keeps.
-    pub(super) fn open(base: Snapshot) -> Result<(Self, u64), KeptError> {
+    pub(super) fn open(base: Snapshot, source: &Source) -> Result<(Self, u64), StartError> {
         let Some(folder) = base.state_dir.clone() else {
             return Ok((Ledger { base: Arc::new(base), kept: Kept::default(), store: None }, 0));
         };
-        let (store, opened) = Store::open(&folder)?;
+        let (store, opened) = Store::open(&folder).map_err(KeptError::from)?;
         for warning in &opened.warnings {
             tracing::warn!("{warning}");
         }
         let kept = opened.current.as_ref().map(kept_of).transpose()?.unwrap_or_default();
+        // Whether targets may be where the file has them depends on where they were.
+        let base = if kept.door == Door::default() { base } else { source.load(&kept.known())? };
         let revision = store.revision_last();
         Ok((Ledger { base: Arc::new(base), kept, store: Some(store) }, revision))
     }
@@ -243,8 +258,9 @@ pub(super) async fn reload(control: &Control) -> Result<u64, NotReloaded> {
     // Held while the file is read, too: of two reloads the later one has the later file.
     let mut ledger = control.ledger.lock().await;
     let source = control.given.source.clone();
+    let known = ledger.kept.known();
     // A large file takes a while; requests and signals go on.
-    let read = tokio::task::spawn_blocking(move || source.load()).await;
+    let read = tokio::task::spawn_blocking(move || source.load(&known)).await;
     let base = read.map_err(|error| NotReloaded::NotRead(error.to_string()))?.map_err(NotReloaded::Config)?;
     let base = keep_what_is_read_at_start(control, base);
     rebase(control, &mut ledger, base).await.map_err(NotReloaded::NotApplied)
@@ -325,7 +341,7 @@ pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeE
         // As it is already: no revision for nothing.
         return Ok(now);
     }
-    let mut kept = Kept { changes, answered: ledger.kept.answered.clone() };
+    let mut kept = Kept { changes, ..ledger.kept.clone() };
     if let Some((key, digest)) = asked.key {
         if kept.answered.len() == ANSWERS_KEPT {
             kept.answered.pop_front();
@@ -341,13 +357,15 @@ pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeE
 async fn bring_into_effect(
     control: &Control,
     ledger: &mut Ledger,
-    kept: Kept,
+    mut kept: Kept,
     cause: Cause,
 ) -> Result<u64, NotApplied> {
     let old = Arc::clone(&control.state().snapshot);
     let new = Arc::new(Snapshot { revision: old.revision + 1, ..kept.changes.over(&ledger.base) });
+    kept.door = new.door;
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
+    bind::warn_of_long_groups(&old, &new);
     // A log is there before the shards know of it, and goes when they no longer do.
     if new.access_log.is_some() {
         control.given.access_log.apply(new.access_log.as_ref()).map_err(NotApplied::AccessLog)?;
@@ -372,9 +390,7 @@ async fn bring_into_effect(
     if new.access_log.is_none() {
         restore_access_log(control, &new);
     }
-    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
-        tracing::warn!("left out: {line}");
-    }
+    warn_of_what_is_new(&old, &new);
     let mut state = control.state();
     state.took_effect(&new, revision);
     if !missing.is_empty() {
@@ -393,6 +409,19 @@ async fn save(ledger: &mut Ledger, mut store: Store, saved: Saved) -> Result<(),
     let (store, result) = written.await.map_err(|_| KeptError::Gone)?;
     ledger.store = Some(store);
     Ok(result?)
+}
+
+/// What is in effect otherwise than the operator may think.
+fn warn_of_what_is_new(old: &Snapshot, new: &Snapshot) {
+    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
+        tracing::warn!("left out: {line}");
+    }
+    let known = &old.balancer.snat_addresses;
+    for source in new.balancer.snat_addresses.iter().filter(|source| !known.contains(source)) {
+        if let Err(error) = UdpSocket::bind((*source, 0)) {
+            tracing::warn!("nothing can leave from {source} of snat_addresses: {error}; {}", bind::mend(&error, 0));
+        }
+    }
 }
 
 fn restore_access_log(control: &Control, snapshot: &Snapshot) {

@@ -35,7 +35,7 @@ pub enum StartError {
     AccessLog(ApplyError),
     /// What the API changed cannot be read.
     #[error("{0}")]
-    Store(KeptError),
+    Store(#[from] KeptError),
     /// The control thread's own machinery.
     #[error("control thread: {0}; look at the descriptor limit and the kernel's log")]
     Control(#[from] io::Error),

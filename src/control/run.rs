@@ -18,7 +18,7 @@ use super::error::StartError;
 use super::state::{Control, Given, Phase};
 use super::{admin, bind, host, notify, shards};
 use crate::access_log::Writer;
-use crate::config::{self, Errors, Mode, Snapshot};
+use crate::config::{self, Balancer, Errors, Known, Mode, Snapshot};
 use crate::ring::check;
 
 /// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
@@ -54,9 +54,9 @@ impl Source {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(&self) -> Result<Snapshot, Errors> {
+    pub fn load(&self, known: &Known) -> Result<Snapshot, Errors> {
         match self {
-            Source::File(path) => config::load(path),
+            Source::File(path) => config::load(path, known),
             Source::Demo(text) => config::parse("demo", text, Mode::Demo),
         }
     }
@@ -68,7 +68,7 @@ impl Source {
 /// It did not come to serve.
 pub fn run(options: &Options) -> Result<(), StartError> {
     let started_at = SystemTime::now();
-    let snapshot = options.source.load()?;
+    let snapshot = options.source.load(&Known::default())?;
     let cores = host::resolve_cores(&snapshot.cores, &host::allowed_cores()).map_err(StartError::Cores)?;
     let failed: Vec<_> = check::host().into_iter().filter(|finding| finding.level == check::Level::Fail).collect();
     if !failed.is_empty() {
@@ -92,10 +92,16 @@ async fn serve(
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let (ledger, revision) = Ledger::open(snapshot).map_err(StartError::Store)?;
+    let (ledger, revision) = Ledger::open(snapshot, &options.source)?;
     let snapshot = ledger.snapshot();
-    let empty =
-        Snapshot { revision, listeners: Vec::new(), groups: Vec::new(), left_out: Vec::new(), ..snapshot.clone() };
+    let empty = Snapshot {
+        revision,
+        balancer: Balancer { snat_addresses: Arc::default(), ..snapshot.balancer.clone() },
+        listeners: Vec::new(),
+        groups: Vec::new(),
+        left_out: Vec::new(),
+        ..snapshot.clone()
+    };
     let empty = Arc::new(empty);
     bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
     let given = Given {

@@ -21,7 +21,7 @@ use super::state::{Control, Given, Phase};
 use crate::access_log::SinkCounts;
 use crate::config::{AccessLog, LogFormat, LogTo, Mode, Snapshot, parse};
 use crate::ring::{Bell, RingCounts};
-use crate::shard::{Apply, Mailbox, Order, ShardReport};
+use crate::shard::{Apply, Mailbox, Order, SecurityGroupReport, ShardReport};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -66,6 +66,7 @@ fn report(shard: usize, revision: u64) -> Box<ShardReport> {
         connections_max: 0,
         ring: RingCounts::default(),
         access_log: SinkCounts::default(),
+        security_group: SecurityGroupReport::default(),
         listeners: Vec::new(),
         groups: Vec::new(),
     })

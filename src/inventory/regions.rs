@@ -38,8 +38,7 @@ pub fn pass<'t>(
         Refusal::new(Why::OneWay, Field::InstanceId, what, mend)
     };
     match (place.cross_region, before) {
-        (CrossRegion::Multi, _) => return Ok(Door::Home),
-        (CrossRegion::Off, Door::Home) => return Ok(Door::Home),
+        (CrossRegion::Multi, _) | (CrossRegion::Off, Door::Home) => return Ok(Door::Home),
         (CrossRegion::Off, Door::Away) => {
             let what = "under cross_region = \"single\" the targets have left the balancer's own region for good";
             return Err((None, one_way(what.to_owned())));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::histogram::{Buckets, LATENCY_US, LIFETIME_US};
-use super::http;
 use super::names::{self, Metric};
 use super::text::Text;
+use super::{http, security};
 use crate::shard::{CloseReason, ListenerReport, RefuseReason, ShardReport};
 
 /// By name: what each shard says.
@@ -22,15 +22,17 @@ pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>]) {
     sums(text, &listeners);
     bound(text, &listeners);
     by_reason(text, &listeners);
+    security::write(text, reports, &listeners);
     histograms(text, &listeners);
     http::write(text, &listeners);
 }
 
 fn sums(text: &mut Text, listeners: &Listeners) {
     type Value = fn(&ListenerReport) -> u64;
-    let all: [(&'static Metric, Value); 5] = [
+    let all: [(&'static Metric, Value); 6] = [
         (&names::ACCEPTED, |report| report.counts.accepted),
         (&names::ACTIVE, |report| report.counts.active),
+        (&names::KERNEL_DROPS, |report| report.kernel_drops.into()),
         (&names::ACCEPT_ERRORS, |report| report.counts.accept_errors),
         (&names::LISTENER_CLIENT_BYTES, |report| report.counts.client_bytes),
         (&names::LISTENER_TARGET_BYTES, |report| report.counts.target_bytes),

@@ -15,6 +15,7 @@ mod listeners;
 pub mod names;
 mod process;
 mod scrape;
+mod security;
 mod shards;
 mod targets;
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use histogram::merged;
 pub use http::CODE_CLASSES;
 pub use process::Process;
 pub use scrape::{Heartbeat, Scrape};
+pub use security::{Decided, RULES_SHOWN_MAX};
 pub use targets::{checks_per_second, worst_state};

@@ -41,6 +41,8 @@ impl Kind {
 
 const LISTENER: &[&str] = &["listener", "protocol"];
 const LISTENER_REASON: &[&str] = &["listener", "protocol", "reason"];
+const RULE: &[&str] = &["rule", "action"];
+const LISTENER_RULE: &[&str] = &["listener", "rule", "action"];
 const HTTP: &[&str] = &["listener"];
 const HTTP_CODE: &[&str] = &["listener", "code_class"];
 const HTTP_REASON: &[&str] = &["listener", "reason"];
@@ -72,6 +74,9 @@ metrics! {
     ACTIVE: Gauge "weir_connections_active" LISTENER, "Client connections open now.";
     REFUSED: Counter "weir_connections_refused_total" LISTENER_REASON, "Connections reset before a byte was read, by reason.";
     CLOSED: Counter "weir_connections_closed_total" LISTENER_REASON, "Connections closed, by reason.";
+    SECURITY_GROUP: Counter "weir_security_group_connections_total" RULE, "Connections that each rule of the balancer's security group decided about, on all listeners.";
+    LISTENER_SECURITY_GROUP: Counter "weir_listener_security_group_connections_total" LISTENER_RULE, "Likewise of the listener's own security group, which is asked where the balancer's accepts.";
+    KERNEL_DROPS: Counter "weir_listener_kernel_drops_total" LISTENER, "Segments that the kernel has dropped for the listening sockets: the filter of the security groups did, or a full backlog. Begins at 0 when the address is bound anew.";
     ACCEPT_ERRORS: Counter "weir_accept_errors_total" LISTENER, "Failed calls of accept, such as for want of a descriptor.";
     LISTENER_BOUND: Gauge "weir_listener_bound" LISTENER, "1 if the listener accepts on every shard: its target group has a target and nothing drains.";
     LISTENER_CLIENT_BYTES: Counter "weir_listener_client_bytes_total" LISTENER, "Bytes received from clients.";

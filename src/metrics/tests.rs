@@ -8,15 +8,16 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 
 use super::targets::STATES;
-use super::{Heartbeat, Process, Scrape, names, worst_state};
+use super::{Decided, Heartbeat, Process, RULES_SHOWN_MAX, Scrape, names, worst_state};
 use crate::access_log::{SinkCounts, WriteCounts};
+use crate::acl::{Action, Rule, SecurityGroup};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, State};
 use crate::l7::Why;
 use crate::ring::RingCounts;
 use crate::shard::{
-    CheckCounts, CloseReason, GroupReport, HttpCounts, ListenerCounts, ListenerReport, RefuseReason, ShardReport,
-    TargetCounts, TargetReport,
+    CheckCounts, CloseReason, GroupReport, HttpCounts, ListenerCounts, ListenerReport, RefuseReason,
+    SecurityGroupReport, ShardReport, TargetCounts, TargetReport,
 };
 
 #[test]
@@ -33,6 +34,33 @@ fn listeners_are_summed_over_shards() {
     assert_eq!(samples[&format!("weir_connect_duration_seconds_count{web}")], "2");
     assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0005\"}"], "2");
     assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0001\"}"], "0");
+}
+
+#[test]
+fn r_a2_what_each_rule_of_a_security_group_decided_is_summed_over_shards() {
+    let samples = samples(&scrape_of_two_shards());
+    let balancer = |rule, action| {
+        &samples[&format!("weir_security_group_connections_total{{rule=\"{rule}\",action=\"{action}\"}}")]
+    };
+    assert_eq!([balancer("1", "drop"), balancer("2", "accept"), balancer("none", "drop")], ["10", "4", "2"]);
+    let of_listener = |rule: &str, action: &str| {
+        let labels = format!("listener=\"web\",rule=\"{rule}\",action=\"{action}\"");
+        &samples[&format!("weir_listener_security_group_connections_total{{{labels}}}")]
+    };
+    assert_eq!([of_listener("1", "drop"), of_listener("2", "accept"), of_listener("none", "drop")], ["0", "10", "0"]);
+}
+
+#[test]
+fn r_a2_of_a_long_security_group_the_first_rules_are_shown_and_the_others_summed() {
+    let actions: Vec<Action> =
+        (0..RULES_SHOWN_MAX + 4).map(|n| if n % 4 == 0 { Action::Accept } else { Action::Drop }).collect();
+    let group = group_of(&actions);
+    let counts = vec![1; actions.len() + 1];
+    let report = SecurityGroupReport { group: group.clone(), counts };
+    let of_another = SecurityGroupReport { group: two_rules(), counts: vec![9, 9, 9] };
+    let decided = Decided::of(&group, &[&report, &of_another, &report]);
+    assert_eq!((decided.shown.len(), decided.shown[0]), (RULES_SHOWN_MAX, 2));
+    assert_eq!((decided.beyond, decided.unmatched), (Some([2, 6]), 2));
 }
 
 #[test]
@@ -171,6 +199,7 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
         connections_max: 100,
         ring: RingCounts::default(),
         access_log: SinkCounts { records: 50, dropped: 4 },
+        security_group: SecurityGroupReport { group: two_rules(), counts: vec![accepted, 2, 1] },
         listeners: vec![listener(accepted, client_bytes, shard == 0)],
         groups: vec![GroupReport {
             name: "app".into(),
@@ -179,6 +208,15 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
             targets: vec![target(state)],
         }],
     }
+}
+
+fn two_rules() -> SecurityGroup {
+    group_of(&[Action::Drop, Action::Accept])
+}
+
+fn group_of(actions: &[Action]) -> SecurityGroup {
+    let rule = |action: &Action| Rule { action: *action, sources: Vec::new(), transport: None, ports: Vec::new() };
+    SecurityGroup::new(actions.iter().map(rule).collect())
 }
 
 fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
@@ -191,7 +229,9 @@ fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
         protocol: Protocol::Tcp,
         address: SocketAddr::from(([127, 0, 0, 1], 80)),
         bound,
+        kernel_drops: 3,
         counts,
+        security_group: SecurityGroupReport { group: two_rules(), counts: vec![0, accepted, 0] },
         first_byte_us: connect_us.clone(),
         duration_us: connect_us.clone(),
         request_us: connect_us.clone(),

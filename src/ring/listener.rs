@@ -1,7 +1,7 @@
 //! A listener's slot: one multishot accept that serves many connections, and the sockets nobody has taken yet.
 //!
-//! The kernel ends the multishot when it cannot accept (no descriptor left, say): the error goes to the caller of `accept`,
-//! and the next call arms it again, else the listener falls silent.
+//! The kernel ends the multishot when it cannot accept (no descriptor left, say): the error goes to the caller of
+//! `accept`, and the next call arms it again, else the listener falls silent.
 
 use std::collections::VecDeque;
 use std::io;
@@ -65,8 +65,25 @@ impl TcpListener {
         std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_accept(self.slot, context)).await
     }
 
-    /// Stops accepting and closes the socket. Returns the connections that were complete by then, which must be served: their
-    /// clients have been told that they are connected.
+    /// Puts a filter (classic BPF) in the place of the one that the socket has; an empty one leaves it without.
+    ///
+    /// # Errors
+    /// The kernel refuses it: it has no memory for it (`net.core.optmem_max`), say. Then the socket has no filter.
+    pub fn set_filter(&self, filter: &[libc::sock_filter]) -> io::Result<()> {
+        options::set_filter(self.as_raw_fd(), filter)
+    }
+
+    /// Packets that the kernel has dropped for this socket: its filter did, or the backlog was full. Counts modulo
+    /// 2^32.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn kernel_drops(&self) -> io::Result<u32> {
+        options::kernel_drops(self.as_raw_fd())
+    }
+
+    /// Stops accepting and closes the socket. Returns the connections that were complete by then, which must be served:
+    /// their clients have been told that they are connected.
     pub async fn close(self) -> Vec<OwnedFd> {
         std::future::poll_fn(|context| self.ring.shared.core.borrow_mut().poll_disarm(self.slot, context)).await;
         let core = &mut *self.ring.shared.core.borrow_mut();

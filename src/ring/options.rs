@@ -9,8 +9,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Longest backlog we ask for; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
-/// Room for datagrams that wait in a UDP socket, five times the usual default, as this is our queue when we are behind. The kernel cuts it to
-/// `net.core.rmem_max`. Memory is used only as it fills.
+/// Room for datagrams that wait in a UDP socket, five times the usual default, as this is our queue when we are behind.
+/// The kernel cuts it to `net.core.rmem_max`. Memory is used only as it fills.
 const UDP_RECEIVE_BYTES: usize = 1 << 20;
 
 /// Which of the sockets of an address gets a connection.
@@ -33,15 +33,84 @@ pub fn listen(
     cores: &[usize],
     steering: Steering,
 ) -> io::Result<(Vec<OwnedFd>, Option<io::Error>)> {
-    let sockets = cores.iter().map(|_| listen_one(address)).collect::<io::Result<Vec<_>>>()?;
-    let not_steered = match sockets.first() {
+    let Listening { sockets, not_steered, .. } = listen_filtered(address, cores, steering, &[])?;
+    Ok((sockets, not_steered))
+}
+
+/// Listening sockets, and what of their settings the kernel refused.
+#[derive(Debug)]
+pub struct Listening {
+    /// One a core.
+    pub sockets: Vec<OwnedFd>,
+    /// Why connections are not steered, where they are not.
+    pub not_steered: Option<io::Error>,
+    /// Why segments are not filtered, where they are not.
+    pub not_filtered: Option<io::Error>,
+}
+
+/// As `listen`, with a filter (classic BPF, empty for none) that each segment to the sockets has to pass from the first
+/// one on.
+///
+/// # Errors
+/// The address cannot be bound.
+pub fn listen_filtered(
+    address: SocketAddr,
+    cores: &[usize],
+    steering: Steering,
+    filter: &[libc::sock_filter],
+) -> io::Result<Listening> {
+    let bound = cores.iter().map(|_| bind_one(address)).collect::<io::Result<Vec<_>>>()?;
+    // Ahead of listening, so that nobody slips in.
+    let filtered = || bound.iter().try_for_each(|socket| set_filter(socket.as_raw_fd(), filter));
+    let not_filtered = if filter.is_empty() { None } else { filtered().err() };
+    bound.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
+    let not_steered = match bound.first() {
         Some(first) if cores.len() > 1 && steering == Steering::ByCpu => steer_by_cpu(first, cores).err(),
         _ => None,
     };
-    Ok((sockets.into_iter().map(OwnedFd::from).collect(), not_steered))
+    Ok(Listening { sockets: bound.into_iter().map(OwnedFd::from).collect(), not_steered, not_filtered })
 }
 
-fn listen_one(address: SocketAddr) -> io::Result<Socket> {
+/// Puts a filter in the place of the one that the socket has; an empty one leaves it without. Where the kernel refuses,
+/// the socket has none: one of before would go by rules that no longer hold.
+pub(super) fn set_filter(fd: RawFd, filter: &[libc::sock_filter]) -> io::Result<()> {
+    let attached = if filter.is_empty() { Ok(()) } else { set_program(fd, libc::SO_ATTACH_FILTER, filter) };
+    if filter.is_empty() || attached.is_err() {
+        let unused: libc::c_int = 0;
+        // SAFETY: the kernel reads one int during the call at most. It can only fail where there is no filter.
+        unsafe {
+            libc::setsockopt(
+                fd,
+                libc::SOL_SOCKET,
+                libc::SO_DETACH_FILTER,
+                (&raw const unused).cast(),
+                libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(0),
+            );
+        }
+    }
+    attached
+}
+
+/// Hands a classic BPF program over.
+fn set_program(fd: RawFd, option: libc::c_int, program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies the program during the call; `program` and what it points to outlive it.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            option,
+            (&raw const program).cast(),
+            libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.cloexec(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -51,29 +120,13 @@ fn listen_one(address: SocketAddr) -> io::Result<Socket> {
     // Accepted sockets inherit it: no system call a connection.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
     Ok(socket)
 }
 
 /// A classic BPF program that names the socket of the CPU on which the connection arrived, for the whole group that
 /// `socket` is in. The kernel numbers the sockets in the order in which they began to listen.
 fn steer_by_cpu(socket: &Socket, cores: &[usize]) -> io::Result<()> {
-    let program = steering_program(cores);
-    let program = libc::sock_fprog {
-        len: u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
-        filter: program.as_ptr().cast_mut(),
-    };
-    // SAFETY: the kernel copies the program during the call; `program` and what it points to outlive it.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const program).cast(),
-            libc::socklen_t::try_from(size_of::<libc::sock_fprog>()).unwrap_or(0),
-        )
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_program(socket.as_raw_fd(), libc::SO_ATTACH_REUSEPORT_CBPF, &steering_program(cores))
 }
 
 /// `A = cpu; if A == cores[i] return i; ...; return A % cores.len()`.
@@ -111,8 +164,9 @@ pub fn target_socket(target: SocketAddr, source: Option<IpAddr>) -> io::Result<S
     Ok(socket)
 }
 
-/// A UDP socket at `address` that others may share (`SO_REUSEPORT`): one a shard, among which the kernel spreads the flows by
-/// their five-tuple. Not steered by CPU as listeners are: the datagrams of a flow would change the shard with the CPU.
+/// A UDP socket at `address` that others may share (`SO_REUSEPORT`): one a shard, among which the kernel spreads the
+/// flows by their five-tuple. Not steered by CPU as listeners are: the datagrams of a flow would change the shard with
+/// the CPU.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -146,7 +200,7 @@ fn udp_socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Datagrams that the socket has dropped since it was made (`SO_MEMINFO`).
+/// Packets that the kernel has dropped for the socket since it was made (`SO_MEMINFO`).
 pub(super) fn kernel_drops(fd: RawFd) -> io::Result<u32> {
     let mut numbers = [0_u32; libc::SK_MEMINFO_DROPS as usize + 1];
     let mut bytes = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or(0);
@@ -271,6 +325,40 @@ mod tests {
         };
         assert_eq!([2, 5, 7].map(run), [0, 1, 2], "each configured core has its own shard");
         assert!((0..64).all(|cpu| run(cpu) < 3), "other cores are spread");
+    }
+
+    const DROP: libc::sock_filter = libc::sock_filter { code: 0x06, jt: 0, jf: 0, k: 0 };
+
+    fn connects(to: SocketAddr) -> bool {
+        std::net::TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok()
+    }
+
+    #[test]
+    fn a_filter_is_there_before_the_first_connection_and_can_be_exchanged() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        assert!(bound.not_filtered.is_none(), "{bound:?}");
+        assert!(!connects(address), "no answer");
+        let socket = bound.sockets[0].as_raw_fd();
+        let pass = libc::sock_filter { k: u32::MAX, ..DROP };
+        set_filter(socket, &[pass]).expect("a good program");
+        assert!(connects(address));
+        set_filter(socket, &[DROP]).expect("a good program");
+        assert!(!connects(address));
+        assert!(kernel_drops(socket).expect("a socket") > 0);
+        set_filter(socket, &[]).expect("nothing to refuse");
+        assert!(connects(address));
+    }
+
+    #[test]
+    fn where_the_kernel_refuses_a_filter_the_one_of_before_goes_too() {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        let beyond_the_end = libc::sock_filter { code: 0x05, jt: 0, jf: 0, k: 7 };
+        assert!(set_filter(bound.sockets[0].as_raw_fd(), &[beyond_the_end, DROP]).is_err());
+        assert!(connects(address));
+        let refused = listen_filtered(address, &[0], Steering::ByHash, &[beyond_the_end, DROP]).expect("listens");
+        assert!(refused.not_filtered.is_some());
     }
 
     #[test]

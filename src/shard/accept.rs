@@ -1,14 +1,16 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
-//!     multishot accept --> client address --> scheme (L8), room in the table (K5) --> table --> task: connect, relay, close
-//!                                                `--no--> reset, count                            or: HTTP; or: Flash policy
+//!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room in the table (K5)
+//!                                                   |                  |                         |      |
+//!                            reset, count <--no-----+------------------+-------------------------'      |
+//!                                                  HTTP, connect and relay, Flash <-- task <-- table <--------------'
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,7 +24,9 @@ use super::group::Group;
 use super::http;
 use super::listening::Listening;
 use super::run::Shard;
+use super::security::warn_not_filtered;
 use super::table::Connection;
+use crate::acl::SocketFilter;
 use crate::config::{Scheme, is_private};
 use crate::l4::{self, Answer, Fault, Side};
 use crate::ring::{Elapsed, Stream, TcpListener, TcpStream, first, options};
@@ -35,6 +39,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub enum RefuseReason {
     /// An internal listener and a public client address (requirement L8).
     Scheme,
+    /// A security group drops the client (requirement A1).
+    SecurityGroup,
     /// The shard holds as many connections as it may (requirement K5).
     Overload,
     /// The client was gone before we looked.
@@ -43,13 +49,15 @@ pub enum RefuseReason {
 
 impl RefuseReason {
     /// Every reason, in the order of the counters.
-    pub const ALL: [RefuseReason; 3] = [RefuseReason::Scheme, RefuseReason::Overload, RefuseReason::Gone];
+    pub const ALL: [RefuseReason; 4] =
+        [RefuseReason::Scheme, RefuseReason::SecurityGroup, RefuseReason::Overload, RefuseReason::Gone];
 
     /// The metric label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             RefuseReason::Scheme => "scheme",
+            RefuseReason::SecurityGroup => "security_group",
             RefuseReason::Overload => "overload",
             RefuseReason::Gone => "gone",
         }
@@ -59,6 +67,10 @@ impl RefuseReason {
 /// A listening socket of this shard and the listener that it serves, which a reload may exchange.
 pub(super) struct Acceptor {
     pub(super) listening: RefCell<Rc<Listening>>,
+    /// Until it closes.
+    socket: RefCell<Option<Rc<TcpListener>>>,
+    /// What the socket came with, or got since.
+    filter: RefCell<SocketFilter>,
     closing: Cell<bool>,
     closed: Cell<bool>,
     waker: Cell<Option<Waker>>,
@@ -67,19 +79,46 @@ pub(super) struct Acceptor {
 impl Acceptor {
     /// Begins to accept on `socket`.
     pub(super) fn start(shard: &Rc<Shard>, socket: OwnedFd, listening: Rc<Listening>) -> Rc<Self> {
+        let socket = Rc::new(TcpListener::new(&shard.ring, socket));
+        let filter = listening.config.borrow().gate.filter.clone();
         let acceptor = Rc::new(Acceptor {
             listening: RefCell::new(listening),
+            socket: RefCell::new(Some(Rc::clone(&socket))),
+            filter: RefCell::new(filter),
             closing: Cell::new(false),
             closed: Cell::new(false),
             waker: Cell::new(None),
         });
-        let socket = TcpListener::new(&shard.ring, socket);
         shard.ring.spawn(accept_loop(Rc::clone(shard), Rc::clone(&acceptor), socket));
         acceptor
     }
 
+    /// Serves a listener of another snapshot.
+    pub(super) fn apply(&self, listening: Rc<Listening>) {
+        self.set_filter(&listening);
+        self.listening.replace(listening);
+    }
+
+    /// Until the kernel has the new filter some are decided by the old one: whom it lets through is asked at accept
+    /// again.
+    fn set_filter(&self, listening: &Listening) {
+        let config = listening.config.borrow();
+        let socket = self.socket.borrow();
+        let Some(socket) = socket.as_ref().filter(|_| *self.filter.borrow() != config.gate.filter) else { return };
+        if let Err(error) = socket.set_filter(&config.gate.filter.for_kernel()) {
+            warn_not_filtered(&config.name, &error);
+        }
+        self.filter.replace(config.gate.filter.clone());
+    }
+
+    /// Packets that the kernel has dropped for the socket.
+    pub(super) fn kernel_drops(&self) -> u32 {
+        self.socket.borrow().as_ref().and_then(|socket| socket.kernel_drops().ok()).unwrap_or(0)
+    }
+
     /// Stops: the socket is closed as soon as its backlog is served.
     pub(super) fn close(&self) {
+        self.socket.take();
         self.closing.set(true);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -105,7 +144,7 @@ impl Acceptor {
     }
 }
 
-async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListener) {
+async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: Rc<TcpListener>) {
     loop {
         match acceptor.unless_closed(socket.accept()).await {
             Some(Ok(client)) => {
@@ -120,8 +159,11 @@ async fn accept_loop(shard: Rc<Shard>, acceptor: Rc<Acceptor>, socket: TcpListen
             None => break,
         }
     }
-    for client in socket.close().await {
-        admit(&shard, &acceptor, client);
+    // The acceptor has let go of it.
+    if let Some(socket) = Rc::into_inner(socket) {
+        for client in socket.close().await {
+            admit(&shard, &acceptor, client);
+        }
     }
     acceptor.closed.set(true);
 }
@@ -157,11 +199,27 @@ fn verdict(shard: &Shard, listening: &Listening, socket: &OwnedFd) -> Result<Soc
     if listening.config.borrow().scheme == Scheme::Internal && !is_private(client.ip()) {
         return Err(RefuseReason::Scheme);
     }
+    if !passes_security_groups(shard, listening, client.ip()) {
+        return Err(RefuseReason::SecurityGroup);
+    }
     if shard.is_full() {
         return Err(RefuseReason::Overload);
     }
     shard.make_room();
     Ok(client)
+}
+
+/// The balancer's group, then the listener's: both must accept (requirement A1).
+fn passes_security_groups(shard: &Shard, listening: &Listening, client: IpAddr) -> bool {
+    let gate = &listening.config.borrow().gate;
+    let by_balancer = gate.balancer.verdict(client);
+    shard.decisions.borrow_mut().count(by_balancer);
+    if !by_balancer.allowed {
+        return false;
+    }
+    let by_listener = gate.listener.verdict(client);
+    listening.decisions.borrow_mut().count(by_listener);
+    by_listener.allowed
 }
 
 /// The whole of a connection of an http listener.

@@ -1,6 +1,6 @@
 //! Health checks of one target by one shard: connect, judge, wait for the next turn (requirements H1 to H4, H7).
 //!
-//! The first check comes at once, so that a fresh target is known soon; the others keep to the target's phase, which spreads
+//! The first check comes at once, so that a fresh target, or one whose interface moved to another machine, is known soon; the others keep to the target's phase, which spreads
 //! the checks of all shards and targets over the interval. A check is ended by a reset, as CLB does: no port of
 //! ours waits for its end.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::group::{Group, TargetState};
 use super::run::Shard;
-use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion};
+use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion, TargetKind};
 use crate::health::{self, Failure};
 use crate::l7::framing::ResponseHead;
 use crate::ring::{Ring, Stream, TcpStream, options};
@@ -29,10 +29,19 @@ pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetSta
     let mut due = shard.ring.now();
     let mut first = true;
     while let Some(plan) = current_plan(&shard, &group, &target) {
+        target.recheck.set(false);
         check(&shard, &group, &target, &plan).await;
         let last = due;
+        let after_first = std::mem::replace(&mut first, false);
         while let Some(plan) = current_plan(&shard, &group, &target) {
-            let wait = if first { health::phase(seed, shard.id, shard.shards, plan.interval) } else { plan.interval };
+            if target.recheck.get() {
+                // As if it had just been bound.
+                due = shard.ring.now();
+                first = true;
+                break;
+            }
+            let wait =
+                if after_first { health::phase(seed, shard.id, shard.shards, plan.interval) } else { plan.interval };
             due = last + wait;
             let left = due.duration_since(shard.ring.now());
             if left.is_zero() {
@@ -44,7 +53,6 @@ pub(super) async fn run(shard: Rc<Shard>, group: Rc<Group>, target: Rc<TargetSta
         if shard.ring.now() > due + LOOK_AGAIN {
             due = shard.ring.now();
         }
-        first = false;
     }
     target.checking.set(false);
 }
@@ -59,7 +67,11 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
-    let source = plan.source.or_else(|| shard.address_of_group(group, target.address.ip()));
+    let source = plan.source.or_else(|| match target.kind.get() {
+        // It hears from the pool, as it does when connections come (requirement G5).
+        TargetKind::Idc => shard.snat.turn(target.address.ip()).next(),
+        TargetKind::Cvm | TargetKind::Eni => shard.address_of_group(group, target.address.ip()),
+    });
     let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, source))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
     if target.is_unbound() {

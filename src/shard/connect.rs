@@ -4,6 +4,7 @@
 //! Before: shard/accept.rs. Next: l4/tcp.rs.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -11,7 +12,9 @@ use super::close::CloseReason;
 use super::group::{Group, Pick, TargetState};
 use super::microseconds;
 use super::run::Shard;
+use super::snat::Turn;
 use super::table::Connection;
+use crate::config::TargetKind;
 use crate::health::Failure;
 use crate::ring::{Ring, Stream, TcpStream, options};
 
@@ -66,7 +69,7 @@ pub(super) enum Missed {
 pub(super) async fn attempt(shard: &Shard, group: &Group, target: &Rc<TargetState>) -> Result<TcpStream, Missed> {
     shard.make_room();
     let claim = target.claim();
-    let opened = open(&shard.ring, group, target).await;
+    let opened = open(shard, group, target).await;
     if target.is_unbound() {
         opened.iter().for_each(Stream::abort);
         return Err(Missed::Unbound);
@@ -76,13 +79,30 @@ pub(super) async fn attempt(shard: &Shard, group: &Group, target: &Rc<TargetStat
     Ok(stream)
 }
 
-async fn open(ring: &Ring, group: &Group, target: &TargetState) -> Result<TcpStream, Failure> {
-    let failed = |error: io::Error| Failure::from_io(&error);
-    let address = target.address;
-    let socket = options::target_socket(address, None).map_err(failed)?;
+async fn open(shard: &Shard, group: &Group, target: &TargetState) -> Result<TcpStream, Failure> {
+    let (ring, address) = (&shard.ring, target.address);
     let connect_timeout = group.connect_timeout();
-    match ring.timeout(connect_timeout, pin!(TcpStream::connect(ring, socket, address))).await {
-        Ok(connected) => connected.map_err(failed),
-        Err(_) => Err(Failure::Timeout),
+    let connected = if target.kind.get() == TargetKind::Idc {
+        ring.timeout(connect_timeout, pin!(leave_by_snat(ring, shard.snat.turn(address.ip()), address))).await
+    } else {
+        ring.timeout(connect_timeout, pin!(leave_from(ring, None, address))).await
+    };
+    connected.unwrap_or(Err(Failure::Timeout))
+}
+
+/// From the first address of the pool that has a port left towards the target (requirement G5).
+async fn leave_by_snat(ring: &Ring, turn: Turn, address: SocketAddr) -> Result<TcpStream, Failure> {
+    for source in turn {
+        match leave_from(ring, Some(source), address).await {
+            Err(Failure::NoSourcePort) => {}
+            connected => return connected,
+        }
     }
+    Err(Failure::NoSourcePort)
+}
+
+async fn leave_from(ring: &Ring, source: Option<IpAddr>, address: SocketAddr) -> Result<TcpStream, Failure> {
+    let failed = |error: io::Error| Failure::from_io(&error);
+    let socket = options::target_socket(address, source).map_err(failed)?;
+    TcpStream::connect(ring, socket, address).await.map_err(failed)
 }

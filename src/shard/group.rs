@@ -13,7 +13,7 @@ use quanta::Instant;
 
 use super::report::{CheckCounts, GroupReport, TargetCounts, TargetReport};
 use crate::balance::{Balancer, Candidate, WhenNoneHealthy, Zone};
-use crate::config::{HealthCheck, KeepAlive, Snapshot, Target, TargetGroup};
+use crate::config::{HealthCheck, KeepAlive, Snapshot, Target, TargetGroup, TargetKind};
 use crate::health::{Checking, Failure, State, TargetHealth, Thresholds, Transition};
 use crate::l4::Side;
 use crate::l7::{Keys, Tag, TargetConnections, Wish};
@@ -40,6 +40,12 @@ pub(super) struct Group {
 pub(super) struct TargetState {
     pub(super) address: SocketAddr,
     pub(super) label: Arc<str>,
+    /// A reload may change it.
+    pub(super) kind: Cell<TargetKind>,
+    /// The machine that it was last said to be on.
+    instance_id: RefCell<Option<Arc<str>>>,
+    /// Its checker is to check at once.
+    pub(super) recheck: Cell<bool>,
     pub(super) health: RefCell<TargetHealth>,
     pub(super) checks: Cell<CheckCounts>,
     active: Cell<u32>,
@@ -89,6 +95,9 @@ impl TargetState {
         Rc::new(TargetState {
             address: config.address,
             label: Arc::clone(&config.label),
+            kind: Cell::new(config.kind),
+            instance_id: RefCell::new(config.instance_id.clone()),
+            recheck: Cell::new(false),
             health: RefCell::new(TargetHealth::new(checking, now)),
             checks: Cell::default(),
             active: Cell::new(0),
@@ -109,6 +118,17 @@ impl TargetState {
         if let Some(class) = self.counts.borrow_mut().responses.get_mut(usize::from(status / 100).wrapping_sub(1)) {
             *class += 1;
         }
+    }
+
+    /// Takes over what a snapshot says of where it is. True where its interface is on another machine now, of which nothing is
+    /// known yet.
+    fn moves(&self, config: &Target) -> bool {
+        self.kind.set(config.kind);
+        let before = self.instance_id.replace(config.instance_id.clone());
+        config.kind == TargetKind::Eni
+            && before.is_some()
+            && config.instance_id.is_some()
+            && before != config.instance_id
     }
 
     fn unbind(&self) {
@@ -227,6 +247,11 @@ impl Group {
             self.targets.take().into_iter().map(|state| (state.address, state)).collect();
         let targets = config.targets.iter().map(|target| {
             let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
+            if state.moves(target) {
+                state.health.replace(TargetHealth::new(checking, now));
+                state.recheck.set(true);
+                state.idle.borrow_mut().clear();
+            }
             state.health.borrow_mut().reconfigure(checking, now);
             state
         });

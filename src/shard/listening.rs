@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use super::accept::Acceptor;
 use super::close::CloseReason;
 use super::group::Group;
 use super::report::{HttpCounts, ListenerCounts, ListenerReport, histogram_us};
+use super::security::Decisions;
 use crate::config::Listener;
 use crate::l7::{Record, Terms};
 
@@ -19,6 +21,8 @@ pub(super) struct Listening {
     pub(super) serving: RefCell<Rc<Serving>>,
     pub(super) counts: RefCell<ListenerCounts>,
     pub(super) http_counts: RefCell<HttpCounts>,
+    /// Of its own security group.
+    pub(super) decisions: RefCell<Decisions>,
     histograms: RefCell<Histograms>,
     /// No snapshot names it any more: its HTTP connections end after the response that is on its way.
     pub(super) gone: Cell<bool>,
@@ -47,11 +51,13 @@ struct Histograms {
 
 impl Listening {
     pub(super) fn new(config: Arc<Listener>, serving: Rc<Serving>) -> Rc<Self> {
+        let decisions = RefCell::new(Decisions::of(&config.security_group));
         Rc::new(Listening {
             config: RefCell::new(config),
             serving: RefCell::new(serving),
             counts: RefCell::default(),
             http_counts: RefCell::default(),
+            decisions,
             histograms: RefCell::new(Histograms {
                 connect_us: histogram_us(),
                 first_byte_us: histogram_us(),
@@ -60,6 +66,13 @@ impl Listening {
             }),
             gone: Cell::new(false),
         })
+    }
+
+    /// Goes on under another snapshot.
+    pub(super) fn apply(&self, config: &Arc<Listener>, serving: Rc<Serving>) {
+        self.decisions.borrow_mut().apply(&config.security_group);
+        self.config.replace(Arc::clone(config));
+        self.serving.replace(serving);
     }
 
     /// It serves requests, not connections.
@@ -106,7 +119,8 @@ impl Listening {
         counts.closed[reason as usize] += 1;
     }
 
-    pub(super) fn report(&self, bound: bool) -> ListenerReport {
+    /// `acceptor` is there where it is bound.
+    pub(super) fn report(&self, acceptor: Option<&Acceptor>) -> ListenerReport {
         let config = self.config.borrow();
         let histograms = self.histograms.borrow();
         let http = self.is_http();
@@ -114,8 +128,10 @@ impl Listening {
             name: Arc::clone(&config.name),
             protocol: config.protocol,
             address: config.address,
-            bound,
+            bound: acceptor.is_some(),
+            kernel_drops: acceptor.map_or(0, Acceptor::kernel_drops),
             counts: self.counts.borrow().clone(),
+            security_group: self.decisions.borrow().report(),
             http: http.then(|| self.http_counts.borrow().clone()),
             connect_us: histograms.connect_us.clone(),
             first_byte_us: histograms.first_byte_us.clone(),

@@ -19,6 +19,8 @@ mod listening;
 mod mailbox;
 mod report;
 mod run;
+mod security;
+mod snat;
 mod table;
 
 pub use accept::RefuseReason;
@@ -26,10 +28,11 @@ pub use close::CloseReason;
 pub use explain::{Admits, Answer, GroupAnswer, Next, Question, Standing, TargetAnswer};
 pub use mailbox::{Apply, Mailbox, Order};
 pub use report::{
-    CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, ShardReport, TargetCounts, TargetReport,
-    histogram_us,
+    CheckCounts, GroupReport, HttpCounts, ListenerCounts, ListenerReport, SecurityGroupReport, ShardReport,
+    TargetCounts, TargetReport, histogram_us,
 };
 pub use run::{Setup, Start, start};
+pub use security::warn_not_filtered;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use super::accept::RefuseReason;
 use super::close::CloseReason;
 use crate::access_log::SinkCounts;
+use crate::acl::SecurityGroup;
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, LastCheck, Reason, State};
 use crate::l7::{Class, Why};
@@ -36,6 +37,8 @@ pub struct ShardReport {
     pub ring: RingCounts,
     /// Its end of the access log.
     pub access_log: SinkCounts,
+    /// The balancer's security group, over all listeners.
+    pub security_group: SecurityGroupReport,
     /// Every listener of the snapshot, bound or not.
     pub listeners: Vec<ListenerReport>,
     /// Every target group of the snapshot.
@@ -55,11 +58,17 @@ pub struct ListenerReport {
     pub bound: bool,
     /// What it counted.
     pub counts: ListenerCounts,
+    /// Packets that the kernel has dropped for its listening socket since that was bound: the filter of the security
+    /// groups did, or the backlog was full.
+    pub kernel_drops: u32,
+    /// Its security group.
+    pub security_group: SecurityGroupReport,
     /// What it counted of requests; `None` for a tcp listener.
     pub http: Option<HttpCounts>,
     /// Microseconds from the first connect attempt to a connected target.
     pub connect_us: Histogram<u64>,
-    /// Microseconds from accept to the target's first byte; for http from the request's head sent to the response's head received.
+    /// Microseconds from accept to the target's first byte; for http from the request's head sent to the response's
+    /// head received.
     pub first_byte_us: Histogram<u64>,
     /// Microseconds from accept to close.
     pub duration_us: Histogram<u64>,
@@ -93,6 +102,15 @@ pub struct ListenerCounts {
     pub closed: [u64; CloseReason::ALL.len()],
     /// Failed calls of accept: no descriptor left, say.
     pub accept_errors: u64,
+}
+
+/// A security group on one shard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SecurityGroupReport {
+    /// The rules that were counted by.
+    pub group: SecurityGroup,
+    /// Connections that each rule decided about; the last number is of those that no rule was about.
+    pub counts: Vec<u64>,
 }
 
 /// Counters of an http listener's requests.

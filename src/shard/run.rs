@@ -30,6 +30,8 @@ use super::http;
 use super::listening::{Listening, Serving};
 use super::mailbox::{Apply, Mailbox, Order};
 use super::report::ShardReport;
+use super::security::Decisions;
+use super::snat::Snat;
 use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
@@ -80,10 +82,13 @@ pub(super) struct Shard {
     pub(super) table: Table,
     pub(super) access_log: RefCell<Sink>,
     snapshot: RefCell<Arc<Snapshot>>,
+    /// Of the balancer's security group.
+    pub(super) decisions: RefCell<Decisions>,
     acceptors: RefCell<HashMap<SocketAddr, Rc<Acceptor>>>,
     /// By name, bound or not: counters outlive a time without targets.
     listenings: RefCell<HashMap<Arc<str>, Rc<Listening>>>,
     groups: RefCell<HashMap<Arc<str>, Rc<Group>>>,
+    pub(super) snat: Snat,
     draining: Cell<bool>,
     pub(super) clock: Clock,
     /// Unused ones, for requests to come.
@@ -150,10 +155,12 @@ impl Shard {
             ring,
             table: Table::default(),
             access_log: RefCell::new(access_log),
+            decisions: RefCell::new(Decisions::of(&empty.balancer.security_group)),
             snapshot: RefCell::new(empty),
             acceptors: RefCell::default(),
             listenings: RefCell::default(),
             groups: RefCell::default(),
+            snat: Snat::new(setup.id),
             draining: Cell::new(false),
             clock: Clock::new(),
             exchanges: RefCell::default(),
@@ -200,8 +207,10 @@ impl Shard {
     /// Takes the snapshot over: groups first, so that every listener finds its group. Returns the listening sockets that close.
     fn apply(self: &Rc<Self>, snapshot: &Arc<Snapshot>, sockets: Vec<(SocketAddr, OwnedFd)>) -> Vec<Rc<Acceptor>> {
         self.snapshot.replace(Arc::clone(snapshot));
+        self.decisions.borrow_mut().apply(&snapshot.balancer.security_group);
         let recording = if snapshot.access_log.is_some() { Recording::On } else { Recording::Off };
         self.access_log.borrow_mut().set_recording(recording);
+        self.snat.apply(&snapshot.balancer.snat_addresses);
         self.apply_groups(snapshot);
         self.apply_listeners(snapshot);
         let mut sockets: HashMap<SocketAddr, OwnedFd> = sockets.into_iter().collect();
@@ -301,8 +310,7 @@ impl Shard {
             let listening = match before.entry(Arc::clone(&config.name)) {
                 Entry::Occupied(known) if known.get().is_http() == serving.terms.is_some() => {
                     let listening = known.remove();
-                    listening.config.replace(Arc::clone(config));
-                    listening.serving.replace(serving);
+                    listening.apply(config, serving);
                     listening
                 }
                 _ => Listening::new(Arc::clone(config), serving),
@@ -332,7 +340,7 @@ impl Shard {
             let listening = Rc::clone(&self.listenings.borrow()[&config.name]);
             let acceptor = match (before.remove(&config.address), sockets.remove(&config.address)) {
                 (Some(acceptor), _) => {
-                    acceptor.listening.replace(listening);
+                    acceptor.apply(listening);
                     acceptor
                 }
                 (None, Some(socket)) => Acceptor::start(self, socket, listening),
@@ -467,13 +475,15 @@ impl Shard {
             connections_max: self.connections_max.get(),
             ring: self.ring.counts(),
             access_log: self.access_log.borrow().counts(),
+            security_group: self.decisions.borrow().report(),
             listeners: snapshot
                 .listeners
                 .iter()
                 .filter_map(|config| Some((config, listenings.get(&config.name)?)))
                 .map(|(config, listening)| {
                     // The responder and a listener may have one address, and one of the two is bound.
-                    listening.report(snapshot.is_bound(config) && acceptors.contains_key(&config.address))
+                    let acceptor = acceptors.get(&config.address).filter(|_| snapshot.is_bound(config));
+                    listening.report(acceptor.map(Rc::as_ref))
                 })
                 .collect(),
             groups: snapshot

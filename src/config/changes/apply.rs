@@ -176,6 +176,9 @@ impl Changes {
         if own.is_empty() {
             changes.groups.remove(name);
         }
+        if matches!(change, Change::Register { .. }) {
+            changes.over(base).pass_door()?;
+        }
         Ok(changes)
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::{Managed, Snapshot, Target, TargetGroup, TargetKind};
-use crate::inventory::Id;
+use crate::inventory::{self, Door, Id, Refusal};
 
 pub use apply::{Change, NewTarget, Refused, RefusedCode, TargetUpdate, Which};
 
@@ -80,7 +80,10 @@ impl Changes {
             Some(changes) => Arc::new(changes.over(group)),
             None => Arc::clone(group),
         });
-        Snapshot { groups: groups.collect(), ..base.clone() }
+        let mut snapshot = Snapshot { groups: groups.collect(), ..base.clone() };
+        // Whoever is in the wrong region was refused when it came; what the file says of regions may have changed since.
+        snapshot.door = snapshot.pass_door().unwrap_or(base.door);
+        snapshot
     }
 
     /// Groups with changes that the file does not have, or no longer leaves to the API: their changes wait.
@@ -90,6 +93,16 @@ impl Changes {
             group.is_some_and(|group| group.managed == Managed::Api || changes.targets.is_empty())
         };
         self.groups.iter().filter(|(name, changes)| !applies(name, changes)).map(|(name, _)| &**name).collect()
+    }
+}
+
+impl Snapshot {
+    /// The side of the one-way door of `cross_region` that the balancer is on with these targets (requirement G6).
+    fn pass_door(&self) -> Result<Door, Refusal> {
+        let targets = self.groups.iter().flat_map(|group| &group.targets);
+        let in_a_region = targets.filter(|target| target.kind != TargetKind::Idc);
+        let regions = in_a_region.map(|target| target.region.as_deref());
+        inventory::pass(&self.balancer.place(), self.door, regions).map_err(|(_, refusal)| refusal)
     }
 }
 

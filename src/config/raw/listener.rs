@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rule::{self, RawAction, RawRule};
+use super::security_group;
 use super::table::Table;
 use super::{At, Given};
+use crate::acl::SecurityGroup;
 use crate::config::snapshot::{Forwarded, Hygiene, Protocol, Scheme};
 use crate::config::values::http as http_values;
 use crate::config::{keys, limits, values};
@@ -20,6 +22,7 @@ pub(in crate::config) struct RawListener {
     pub protocol: Option<At<Protocol>>,
     pub address: Option<At<SocketAddr>>,
     pub scheme: Option<At<Scheme>>,
+    pub security_group: SecurityGroup,
     pub idle_timeout: Option<At<Duration>>,
     pub http: RawHttp,
     pub rules: Vec<RawRule>,
@@ -58,6 +61,7 @@ pub(super) fn listener(table: &Table<'_>) -> RawListener {
         protocol: table.require("protocol", values::protocol, "add protocol = \"tcp\" or protocol = \"http\""),
         address: table.require("address", values::bind_address, "add address = \"0.0.0.0:80\""),
         scheme: table.read("scheme", values::scheme),
+        security_group: security_group::security_group(table),
         idle_timeout: table.read("idle_timeout", values::duration(&limits::IDLE_TIMEOUT)),
         http: http(table),
         rules: rules.iter().map(rule::rule).collect(),

@@ -8,6 +8,7 @@ mod group;
 mod inventory;
 mod listener;
 mod rule;
+mod security_group;
 mod table;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::error::Report;
-use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme};
-use super::values::{self, PortPolicy};
+use super::snapshot::{AdminAddress, Cores, LogFormat, Scheme, SecurityGroupDrop};
+use super::values::{self, PortPolicy, acl as acl_values};
 use super::{keys, limits};
+use crate::acl::SecurityGroup;
 use crate::inventory::{CrossRegion, Id};
 
 pub(super) use group::{RawGroup, RawHealthCheck, RawStickiness, RawTarget, StickinessKind};
@@ -67,6 +69,8 @@ pub(super) struct RawBalancer {
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
     pub state_dir: Option<At<PathBuf>>,
+    pub security_group: SecurityGroup,
+    pub security_group_drop: Option<At<SecurityGroupDrop>>,
 }
 
 /// `[admin]`.
@@ -125,6 +129,8 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
         state_dir: table.read("state_dir", values::folder),
+        security_group: security_group::security_group(table),
+        security_group_drop: table.read("security_group_drop", acl_values::security_group_drop),
     }
 }
 

@@ -79,7 +79,12 @@ impl<'t> Table<'t> {
     pub fn list(&self, key: &'static str, noun: &str, section: &'static Section) -> Vec<Table<'t>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
-            let mend = format!("head each one with {}", section.title.trim_matches('`'));
+            let title = section.title.trim_matches('`');
+            let mend = if title.starts_with("[[") {
+                format!("head each one with {title}")
+            } else {
+                format!("write it as {key} = [{{ key = value }}]")
+            };
             self.wrong(self.line_of(value), key, values::expected("a list of tables", value.get_ref(), &mend));
             return Vec::new();
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::listener::taken_by_admin;
 use super::{Scope, value_or};
+use crate::acl::SecurityGroup;
 use crate::config::error::Wrong;
 use crate::config::limits;
 use crate::config::raw::{At, RawFlashPolicy, RawGroup, RawListener};
@@ -61,6 +62,8 @@ impl Scope<'_> {
             protocol: Protocol::Tcp,
             address: address.value,
             scheme: self.scheme,
+            security_group: SecurityGroup::default(),
+            gate: self.gate(&SecurityGroup::default(), Protocol::Tcp, address.value),
             idle_timeout: limits::FLASH_POLICY_TIMEOUT,
             service: Service::FlashPolicy(document.unwrap_or_else(|| limits::FLASH_POLICY_DOCUMENT_DEFAULT.into())),
         }

@@ -1,8 +1,8 @@
 //! `[[instance]]`, `[[eni]]`, `[[scaling_group]]`, and the targets that they give their addresses (requirements G3 to G9).
 //!
 //! A target whose name is good gets the address that it stands for, and from then on reads as if it had been typed. One whose
-//! instance is released or has expired is left out instead: that comes about without anybody's touching the file, which
-//! must not keep the balancer from starting.
+//! instance is released or has expired, or whose interface another source than the file says is detached, is left out
+//! instead: that comes about without anybody's touching the file, which must not keep the balancer from starting.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -13,8 +13,8 @@ use crate::config::raw::{At, RawBalancer, RawGroup, RawInventory, RawRecord, Raw
 use crate::config::snapshot::{Managed, TargetKind};
 use crate::config::{Mode, limits};
 use crate::inventory::{
-    Addresses, Bound, CrossRegion, Door, Id, Inventory, Place, Refusal, Scaled, ScalingGroup, TargetName, Why, bind,
-    outlives_release, pass, rebind, scaled,
+    Addresses, Bound, CrossRegion, Door, Eni, Id, Inventory, Place, Refusal, Scaled, ScalingGroup, TargetName, Why,
+    bind, outlives_release, pass, rebind, scaled,
 };
 
 /// Where the balancer is and what it may reach (requirements G4 to G6).
@@ -105,7 +105,9 @@ fn not_there_yet(is_there: bool, kind: &str, id: &Id) -> Result<(), Refusal> {
 
 /// Gives targets the addresses that their names stand for.
 pub(super) struct Binder<'b> {
+    /// The file's, and what is known beside it.
     pub inventory: &'b Inventory,
+    pub of_file: &'b RawInventory,
     pub place: &'b Place,
     pub now: SystemTime,
     pub report: &'b Report<'b>,
@@ -119,8 +121,9 @@ enum Fate {
 }
 
 impl Binder<'_> {
-    /// Binds what the file lists, and then the members of scaling groups.
-    pub fn bind(&self, groups: &mut [RawGroup], scaling_groups: &[RawRecord<ScalingGroup>]) {
+    /// Binds what the file lists, and then the members of its scaling groups.
+    pub fn bind(&self, groups: &mut [RawGroup]) {
+        let scaling_groups = &self.of_file.scaling_groups;
         for group in groups.iter_mut() {
             self.is_listed_where_it_may_be(group);
             group.targets.retain_mut(|target| self.bind_one(target) == Fate::Stays);
@@ -140,7 +143,21 @@ impl Binder<'_> {
                 group.targets.push(target);
             }
         }
-        self.regions_are_allowed(groups);
+    }
+
+    /// Requirement G6.
+    pub fn door(&self, before: Door, groups: &[RawGroup], cross_region: Option<&At<CrossRegion>>) -> Door {
+        let in_a_region = |target: &&RawTarget| target.kind() != TargetKind::Idc && target.bound.is_some();
+        let targets: Vec<&RawTarget> = groups.iter().flat_map(|group| &group.targets).filter(in_a_region).collect();
+        let regions = targets.iter().map(|target| target.bound.as_ref().and_then(|bound| bound.region.as_deref()));
+        pass(self.place, before, regions).unwrap_or_else(|(index, refusal)| {
+            let (line, place) = match index {
+                Some(index) => (targets[index].line, targets[index].place.as_str()),
+                None => (cross_region.map_or(1, |given| given.line), "[balancer]: cross_region"),
+            };
+            self.report.at(line, place, refusal.into());
+            before
+        })
     }
 
     fn bind_one(&self, target: &mut RawTarget) -> Fate {
@@ -149,19 +166,19 @@ impl Binder<'_> {
         }
         let name = target.name();
         let bound = match bind(self.inventory, self.place, &name, self.now) {
-            Err(refusal) if matches!(refusal.why, Why::Released | Why::Expired) => {
-                let Some(bound) = self.outlives(&name, refusal.why) else {
+            Ok(bound) => bound,
+            Err(refusal) => match self.stays_bound(&name, refusal.why) {
+                Some(bound) => bound,
+                None if self.is_left_out(&name, refusal.why) => {
                     self.report.note(target.line, target.place.as_str(), refusal.into());
                     return Fate::LeftOut;
-                };
-                bound
-            }
-            Err(refusal) => {
-                let place = format!("{}: {}", target.place, refusal.field.as_str());
-                self.report.at(target.line_of(refusal.field), place, refusal.into());
-                return Fate::Stays;
-            }
-            Ok(bound) => bound,
+                }
+                None => {
+                    let place = format!("{}: {}", target.place, refusal.field.as_str());
+                    self.report.at(target.line_of(refusal.field), place, refusal.into());
+                    return Fate::Stays;
+                }
+            },
         };
         let line = target.address.as_ref().map_or(target.line, |address| address.line);
         target.address = Some(At { value: bound.address, line });
@@ -169,10 +186,29 @@ impl Binder<'_> {
         Fate::Stays
     }
 
-    /// Requirement G8, of a target that the file lists.
-    fn outlives(&self, name: &TargetName, why: Why) -> Option<Bound> {
+    /// Where an instance is not as it must be for binding, a target may be bound all the same: of a released one by requirement
+    /// G8; else where that is known from beside the file, which must not turn a good file into a bad one.
+    fn stays_bound(&self, name: &TargetName, why: Why) -> Option<Bound> {
         let bound = rebind(self.inventory, self.place, name).ok()?;
-        (why == Why::Released && outlives_release(self.place, bound.region.as_deref())).then_some(bound)
+        let is_of_file = |id: &Id| self.of_file.instances.iter().any(|instance| instance.record.id == *id);
+        let stays = match why {
+            Why::Released => outlives_release(self.place, bound.region.as_deref()),
+            _ => !bound.instance.as_ref().is_some_and(is_of_file),
+        };
+        stays.then_some(bound)
+    }
+
+    /// Whether it may have come about without anybody's touching the file.
+    fn is_left_out(&self, name: &TargetName, why: Why) -> bool {
+        let names_it = |eni: &Eni| {
+            name.eni_id.as_ref() == Some(&eni.id)
+                || name.address.is_some_and(|address| eni.addresses.contains(&address))
+        };
+        match why {
+            Why::Released | Why::Expired => true,
+            Why::Detached => !self.of_file.enis.iter().any(|eni| names_it(&eni.record)),
+            _ => false,
+        }
     }
 
     fn names_target_groups(&self, record: &RawRecord<ScalingGroup>, groups: &[RawGroup]) {
@@ -197,15 +233,6 @@ impl Binder<'_> {
             );
             self.report.at(target.line, target.place.as_str(), wrong);
         }
-    }
-
-    /// Requirement G6. From the file alone: what an earlier one said is not known here.
-    fn regions_are_allowed(&self, groups: &[RawGroup]) {
-        let in_a_region = |target: &&RawTarget| target.kind() != TargetKind::Idc && target.bound.is_some();
-        let targets: Vec<&RawTarget> = groups.iter().flat_map(|group| &group.targets).filter(in_a_region).collect();
-        let regions = targets.iter().map(|target| target.bound.as_ref().and_then(|bound| bound.region.as_deref()));
-        let Err((Some(index), refusal)) = pass(self.place, Door::Home, regions) else { return };
-        self.report.at(targets[index].line, targets[index].place.as_str(), refusal.into());
     }
 }
 

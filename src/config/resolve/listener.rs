@@ -5,11 +5,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::{FirstSeen, Scope, value_or};
+use crate::acl::{Gate, SecurityGroup};
 use crate::config::error::Wrong;
 use crate::config::limits;
 use crate::config::raw::{At, RawAction, RawErrorPage, RawGroup, RawListener, RawVerb};
 use crate::config::snapshot::{
-    AdminAddress, ErrorPage, Forwarded, Http, Hygiene, Listener, Protocol, Service, overlap,
+    AdminAddress, ErrorPage, Forwarded, Http, Hygiene, Listener, Protocol, SecurityGroupDrop, Service, overlap,
 };
 use crate::config::values::PortPolicy;
 
@@ -25,14 +26,27 @@ impl Scope<'_> {
             // What has no protocol yet is checked for all that there can be.
             Some(Protocol::Http) | None => (self.http(raw, groups), limits::IDLE_TIMEOUT_HTTP_DEFAULT),
         };
+        let address = raw.address.as_ref().map(|address| address.value);
         Some(Listener {
             name: raw.name.as_ref()?.value.clone(),
             protocol: protocol?,
-            address: raw.address.as_ref()?.value,
+            address: address?,
             scheme: value_or(raw.scheme.as_ref(), self.scheme),
+            security_group: raw.security_group.clone(),
+            gate: self.gate(&raw.security_group, protocol?, address?),
             idle_timeout: value_or(raw.idle_timeout.as_ref(), idle_timeout),
             service: service?,
         })
+    }
+
+    pub(super) fn gate(&self, own: &SecurityGroup, protocol: Protocol, address: SocketAddr) -> Gate {
+        let (transport, port) = (protocol.transport(), address.port());
+        let balancer = self.security_group.borrow_mut().compile(transport, port);
+        let gate = Gate::new(balancer, Arc::new(own.compile(transport, port)));
+        match self.security_group_drop {
+            SecurityGroupDrop::Reset => gate,
+            SecurityGroupDrop::Silent => gate.with_filter(address),
+        }
     }
 
     fn relay(&self, raw: &RawListener, groups: &[RawGroup]) -> Option<Service> {

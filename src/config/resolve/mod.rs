@@ -10,6 +10,7 @@ mod group;
 mod inventory;
 mod listener;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -21,24 +22,40 @@ use std::time::SystemTime;
 use super::error::{Report, Wrong};
 use super::files::Files;
 use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
-use super::snapshot::{AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, Snapshot};
+use super::snapshot::{
+    AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, SecurityGroupDrop, Snapshot,
+};
 use super::values::PortPolicy;
-use super::{Mode, limits};
+use super::{Known, Mode, limits};
+use crate::acl::Compiler;
 use crate::inventory::Place;
 use crate::l7::Keys;
 use flash::Responder;
 use inventory::Binder;
 
 /// Makes revision 1 of the snapshot. Only good if `report` stays empty.
-pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, report: &Report) -> Snapshot {
+pub(super) fn resolve(
+    raw: Raw,
+    mode: Mode,
+    files: &Files<'_>,
+    (known, now): (&Known, SystemTime),
+    report: &Report,
+) -> Snapshot {
     let Raw { balancer, cores, admin, access_log, flash_policy, listeners, mut groups, inventory: records } = raw;
     let place = inventory::place(&balancer, mode, report);
-    let inventory = inventory::inventory(&records, report);
-    Binder { inventory: &inventory, place: &place, now, report }.bind(&mut groups, &records.scaling_groups);
+    let mut inventory = inventory::inventory(&records, report);
+    let refused = inventory.merge(&known.inventory);
+    let binder = Binder { inventory: &inventory, of_file: &records, place: &place, now, report };
+    binder.bind(&mut groups);
+    let door = binder.door(known.door, &groups, balancer.cross_region.as_ref());
+    let left_out = refused.into_iter().map(|refusal| format!("the inventory beside the file: {refusal}"));
+    let left_out = report.take_notes().into_iter().chain(left_out).collect();
     let scope = Scope {
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
         port_policy: value_or(balancer.port_policy.as_ref(), PortPolicy::Any),
         names_zone: balancer.names_zone,
+        security_group: RefCell::new(Compiler::new(balancer.security_group.clone())),
+        security_group_drop: value_or(balancer.security_group_drop.as_ref(), SecurityGroupDrop::default()),
         files,
         report,
     };
@@ -57,7 +74,7 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, 
     let state_dir = balancer.state_dir.as_ref().map(|path| files.path(&path.value));
     Snapshot {
         revision: 1,
-        balancer: self::balancer(balancer, scope.scheme, place),
+        balancer: self::balancer(balancer, &scope, place),
         cores: cores.map_or(Cores::All, |cores| cores.value),
         admin,
         state_dir,
@@ -66,7 +83,8 @@ pub(super) fn resolve(raw: Raw, mode: Mode, files: &Files<'_>, now: SystemTime, 
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
         inventory: Arc::new(inventory),
-        left_out: report.take_notes(),
+        left_out,
+        door,
     }
 }
 
@@ -76,6 +94,9 @@ struct Scope<'r> {
     port_policy: PortPolicy,
     /// `[balancer] zone` is there.
     names_zone: bool,
+    /// The balancer's, which every listener has besides its own.
+    security_group: RefCell<Compiler>,
+    security_group_drop: SecurityGroupDrop,
     files: &'r Files<'r>,
     report: &'r Report<'r>,
 }
@@ -192,14 +213,16 @@ impl<T: Eq + Hash, W: Copy> FirstSeen<T, W> {
     }
 }
 
-fn balancer(raw: RawBalancer, scheme: Scheme, place: Place) -> Balancer {
+fn balancer(raw: RawBalancer, scope: &Scope<'_>, place: Place) -> Balancer {
     let value = |given: Option<At<Arc<str>>>| given.map(|given| given.value);
     Balancer {
         name: value(raw.name).unwrap_or_else(|| limits::BALANCER_NAME_DEFAULT.into()),
         region: place.region.map(Arc::from),
         network: place.network.map(Arc::from),
         zone: value(raw.zone),
-        scheme,
+        scheme: scope.scheme,
+        security_group: raw.security_group,
+        security_group_drop: scope.security_group_drop,
         cross_network: place.cross_network,
         cross_region: place.cross_region,
         snat_addresses: place.snat_addresses.into(),

@@ -17,7 +17,7 @@ fn errors_of_file(bytes: &[u8]) -> String {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("lb.toml");
     fs::write(&path, bytes).expect("the file is written");
-    let errors = load(&path).expect_err("the file is bad");
+    let errors = load(&path, &Known::default()).expect_err("the file is bad");
     errors.to_string().replace(&format!("{}/", dir.path().display()), "")
 }
 
@@ -26,15 +26,15 @@ fn a_good_file_loads() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("lb.toml");
     fs::write(&path, GOOD).expect("the file is written");
-    assert_eq!(load(&path).expect("good"), good(GOOD));
+    assert_eq!(load(&path, &Known::default()).expect("good"), good(GOOD));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
-    let missing = load(&PathBuf::from("/nonexistent/lb.toml")).expect_err("there is none");
+    let missing = load(&PathBuf::from("/nonexistent/lb.toml"), &Known::default()).expect_err("there is none");
     let says = "/nonexistent/lb.toml: cannot be read: No such file or directory (os error 2); check the path";
     assert_eq!(missing.to_string(), says);
-    let directory = load(&PathBuf::from("/")).expect_err("a directory");
+    let directory = load(&PathBuf::from("/"), &Known::default()).expect_err("a directory");
     assert_eq!(directory.to_string(), "/: cannot be read: Is a directory (os error 21); name the file inside it");
 }
 

@@ -375,7 +375,8 @@ fn relative_paths_begin_in_the_configs_folder() {
     let text = with(&format!("{FORWARD}error_page = [{{ status = 503, file = \"sorry.html\" }}]"), "")
         + "[admin]\ntoken_file = \"token\"\n[access_log]\npath = \"logs/a.log\"\n[balancer]\nsecret_file = \"secret\"\nstate_dir = \"state\"\n";
     let files = Files { folder: Path::new("/etc/weir"), read: &disk };
-    let snapshot = parse_with("lb.toml", &text, Mode::Run, &files, SystemTime::UNIX_EPOCH).expect("good");
+    let snapshot =
+        parse_with("lb.toml", &text, Mode::Run, &files, (&Known::default(), SystemTime::UNIX_EPOCH)).expect("good");
     assert_eq!(&*http_of(&snapshot).error_pages[0].body, b"/etc/weir/sorry.html");
     assert_eq!(snapshot.admin.token_file.as_deref(), Some(Path::new("/etc/weir/token")));
     assert_eq!(snapshot.state_dir.as_deref(), Some(Path::new("/etc/weir/state")));

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::*;
-use crate::inventory::{CrossRegion, InstanceState};
+use crate::inventory::{CrossRegion, Door, InstanceState, Inventory};
 
 /// The first line of what follows it is 5.
 const BALANCER: &str = "[balancer]\nregion = \"north\"\nnetwork = \"vpc-1\"\n\n";
 
 /// A group of these targets: a line each, from line 8 on where it comes behind `BALANCER`.
 fn group(targets: &[&str]) -> String {
-    let targets: String = targets.iter().map(|target| format!("  {{ {target} }},\n")).collect();
+    let targets = repeated(targets.len(), |n| format!("  {{ {} }},\n", targets[n]));
     format!("[[target_group]]\nname = \"app\"\nprotocol = \"tcp\"\ntarget = [\n{targets}]\n")
 }
 
@@ -263,4 +263,85 @@ fn a_group_that_the_api_manages_lists_no_targets() {
            remove those of the file, or remove managed",
         ],
     );
+}
+
+/// What the API knows of `ins-1` and `ins-2`, in these states.
+fn beside(states: [InstanceState; 2]) -> Known {
+    let mut inventory = Inventory::default();
+    for (number, state) in (1..).zip(states) {
+        let record =
+            serde_json::json!({ "id": format!("ins-{number}"), "address": format!("10.0.0.{number}"), "state": state });
+        inventory.put_instance(serde_json::from_value(record).expect("a record")).expect("it fits");
+    }
+    Known { inventory: Arc::new(inventory), ..Known::default() }
+}
+
+#[test]
+fn r_g7_what_becomes_of_an_instance_beside_the_file_makes_no_good_file_bad() {
+    let targets = group(&["instance_id = \"ins-1\", port = 80", "instance_id = \"ins-2\", port = 80"]);
+    let bound = |known: &Known, text: &str| {
+        let snapshot = parse_beside(known, text, Mode::Run)?;
+        Ok::<_, Errors>(snapshot.groups[0].targets.iter().map(|target| target.address).collect::<Vec<_>>())
+    };
+    let both = ["10.0.0.1:80", "10.0.0.2:80"].map(address).to_vec();
+    let text = format!("{BALANCER}{targets}");
+    assert_eq!(bound(&beside([InstanceState::Running, InstanceState::Running]), &text), Ok(both.clone()));
+    assert_eq!(bound(&beside([InstanceState::Running, InstanceState::Isolated]), &text), Ok(both));
+    let released = beside([InstanceState::Released, InstanceState::Running]);
+    assert_eq!(bound(&released, &text), Ok(vec![address("10.0.0.2:80")]));
+    // What the file says of it counts.
+    let own = format!("{text}{}", instance("ins-1", "10.0.0.9", ""));
+    assert_eq!(bound(&released, &own), Ok(["10.0.0.9:80", "10.0.0.2:80"].map(address).to_vec()));
+    let in_the_way = format!("{text}{}", instance("ins-9", "10.0.0.2", ""));
+    let known = beside([InstanceState::Running, InstanceState::Running]);
+    let errors = bound(&known, &in_the_way).expect_err("ins-2 is left out, so nobody knows it").to_string();
+    assert!(errors.contains("the inventory has no instance \"ins-2\""), "{errors}");
+}
+
+#[test]
+fn r_g6_under_single_a_balancer_that_has_left_its_region_does_not_come_back() {
+    let text = |mode: &str, region: &str| {
+        let balancer = BALANCER.replace("\n\n", &format!("\ncross_region = \"{mode}\"\n"));
+        let machine = instance("ins-1", "10.0.0.5", &format!("region = \"{region}\""));
+        format!("{balancer}{}{machine}", group(&["instance_id = \"ins-1\", port = 80"]))
+    };
+    let after = |door, mode, region| {
+        let known = Known { door, ..Known::default() };
+        parse_beside(&known, &text(mode, region), Mode::Run)
+            .map(|snapshot| snapshot.door)
+            .map_err(|errors| errors.to_string())
+    };
+    assert_eq!(after(Door::Home, "single", "north"), Ok(Door::Home));
+    assert_eq!(after(Door::Home, "single", "south"), Ok(Door::Away));
+    let mend = "set cross_region = \"multi\" in [balancer]: from there targets may come back";
+    let back = format!(
+        "lb.toml:9: target group \"app\": target #1: the targets have left region \"north\" for good under \
+         cross_region = \"single\"; {mend}"
+    );
+    assert_eq!(after(Door::Away, "single", "north"), Err(back));
+    let off = format!(
+        "lb.toml:4: [balancer]: cross_region: under cross_region = \"single\" the targets have left the balancer's own \
+         region for good; {mend}"
+    );
+    assert_eq!(after(Door::Away, "off", "north"), Err(off));
+    assert_eq!(after(Door::Away, "multi", "north"), Ok(Door::Home));
+}
+
+#[test]
+fn r_g3_a_target_is_left_out_while_its_interface_is_said_beside_the_file_to_be_detached() {
+    let targets = group(&["type = \"eni\", eni_id = \"eni-1\", port = 80", "address = \"10.0.0.7\", port = 80"]);
+    let mut inventory = Inventory::default();
+    let eni = serde_json::json!({ "id": "eni-1", "addresses": ["10.0.0.6"] });
+    inventory.put_eni(serde_json::from_value(eni).expect("a record")).expect("it fits");
+    let known = Known { inventory: Arc::new(inventory), ..Known::default() };
+    let text = format!("{BALANCER}{targets}");
+    let snapshot = parse_beside(&known, &text, Mode::Run).expect("good");
+    assert_eq!(
+        snapshot.groups[0].targets.iter().map(|target| target.address).collect::<Vec<_>>(),
+        [address("10.0.0.7:80")]
+    );
+    let detached = "ENI \"eni-1\" is attached to no instance; attach it first";
+    assert_eq!(snapshot.left_out, [format!("lb.toml:9: target group \"app\": target #1: {detached}")]);
+    let own = "[[eni]]\nid = \"eni-1\"\naddresses = [\"10.0.0.6\"]\n";
+    says(&format!("{text}{own}"), &[&format!("lb.toml:9: target group \"app\": target #1: eni_id: {detached}")]);
 }

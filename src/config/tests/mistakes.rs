@@ -343,7 +343,7 @@ fn values_of_the_other_tables() {
             "[balancer]\n\"\\n\" = 1",
             "[balancer]: \"\\n\": unknown key; the keys here are name, region, network, zone, scheme, \
              allow_public_targets, cross_network, cross_region, snat_addresses, port_policy, secret_file, \
-             state_dir"
+             state_dir, security_group, security_group_drop"
                 .into(),
         ),
         (
@@ -402,6 +402,7 @@ fn head(section: &Section, key: &str) -> String {
     let action = "[[listener]]\n[listener.default_action]\n";
     match section.title.trim_matches('`') {
         "The file" => String::new(),
+        "security_group" => "[[listener]]\n[[listener.security_group]]".to_owned(),
         title @ ("[[listener.error_page]]" | "[[listener.rule]]") => format!("[[listener]]\n{title}"),
         title @ ("[[listener.rule.header]]" | "[[listener.rule.query]]") => {
             format!("[[listener]]\n[[listener.rule]]\n{title}")

@@ -2,6 +2,7 @@
 //!
 //! Each function takes the value as parsed and gives the typed value or what is wrong with it; none knows its key.
 
+pub(super) mod acl;
 pub(super) mod http;
 
 use std::fmt::Display;

@@ -43,7 +43,8 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
 }
 
 pub(super) async fn balancer(State(control): Shared) -> Json<Value> {
-    Json(views::balancer(&control))
+    let reports = control.reporter.gather().await;
+    Json(views::balancer(&control, &reports))
 }
 
 pub(super) async fn revisions(State(control): Shared) -> Json<Value> {

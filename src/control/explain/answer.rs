@@ -72,7 +72,7 @@ pub enum OutcomeKind {
 pub struct Connection {
     /// It is taken, as far as all shards alike say so.
     pub accepted: bool,
-    /// Why not: `scheme` or `not_listening`.
+    /// Why not: `scheme`, `security_group` or `not_listening`.
     pub reason: Option<String>,
     /// The same in a sentence.
     pub text: Option<String>,

@@ -132,6 +132,13 @@ fn connection(snapshot: &Snapshot, listener: &Listener, asked: &Asked) -> Connec
                     scheme = \"internet-facing\"";
         return refused("scheme", text);
     }
+    for (whose, group) in [("the balancer's", &listener.gate.balancer), ("the listener's", &listener.gate.listener)] {
+        let verdict = group.verdict(asked.client);
+        if !verdict.allowed {
+            let by = verdict.rule.map_or("no rule is about the client".to_owned(), |rule| format!("rule {}", rule + 1));
+            return refused("security_group", &format!("{whose} security_group drops it: {by}"));
+        }
+    }
     Connection { accepted: true, reason: None, text: None }
 }
 

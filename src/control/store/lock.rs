@@ -21,7 +21,17 @@ const WRITE_BY_OTHERS: u32 = 0o022;
 /// Held while it lives.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing is not enough: a process that another thread is just starting has a copy of the descriptor until it runs its
+    /// program, and the lock would last as long (flock(2)).
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!("state_dir: the lock cannot be given back: {error}");
+        }
+    }
 }
 
 /// Makes the folder if there is none. Gives a warning where others than its owner may write in it.
@@ -64,7 +74,7 @@ pub(super) fn take(folder: &Path) -> Result<Lock, StoreError> {
     }
     // For whoever is refused; on a disk that is full or read-only they are not told.
     let _ = fs::write(&path, format!("{}\n", std::process::id()));
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// For reading: what is there can be run on a file system that became read-only, and a file that is held open for writing would
@@ -85,4 +95,20 @@ fn read_process(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_ends_though_a_copy_of_its_descriptor_lives() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let lock = take(dir.path()).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        assert!(matches!(take(dir.path()), Err(StoreError::InUse { .. })));
+        drop(lock);
+        take(dir.path()).unwrap();
+        drop(copy);
+    }
 }

@@ -57,7 +57,8 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn bound(place: &Place, value: serde_json::Value) -> Bound {
-    bind(&inventory(), place, &name(value.clone()), at(0)).unwrap_or_else(|refusal| panic!("{value}: {refusal}"))
+    let name = name(value);
+    bind(&inventory(), place, &name, at(0)).unwrap_or_else(|refusal| panic!("{name:?}: {refusal}"))
 }
 
 /// Why a name is not bound, and what is printed.
@@ -66,14 +67,16 @@ fn refused(place: &Place, value: serde_json::Value) -> (Why, Field, String) {
 }
 
 fn refused_by(inventory: &Inventory, place: &Place, value: serde_json::Value) -> (Why, Field, String) {
-    match bind(inventory, place, &name(value.clone()), at(1000)) {
-        Ok(bound) => panic!("{value} is bound to {bound:?}"),
+    let name = name(value);
+    match bind(inventory, place, &name, at(1000)) {
+        Ok(bound) => panic!("{name:?} is bound to {bound:?}"),
         Err(refusal) => (refusal.why, refusal.field, refusal.to_string()),
     }
 }
 
 fn expect(refused: (Why, Field, String), why: Why, field: Field, says: &str) {
-    assert_eq!(refused, (why, field, says.to_owned()));
+    let (actual_why, actual_field, actual) = refused;
+    assert_eq!((actual_why, actual_field, &*actual), (why, field, says));
 }
 
 #[test]

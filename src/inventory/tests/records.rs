@@ -3,8 +3,8 @@
 use super::*;
 
 fn wrong(value: serde_json::Value) -> String {
-    match serde_json::from_value::<Inventory>(value.clone()) {
-        Ok(inventory) => panic!("{value} is taken: {inventory:?}"),
+    match serde_json::from_value::<Inventory>(value) {
+        Ok(inventory) => panic!("taken: {inventory:?}"),
         Err(error) => error.to_string(),
     }
 }

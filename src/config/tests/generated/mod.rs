@@ -6,13 +6,15 @@ mod typed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::inventory::{Addresses, CrossRegion};
+use crate::acl::{self, Gate, SecurityGroup, Transport};
+use crate::inventory::{Addresses, CrossRegion, Door};
 use typed::typed;
 
 /// Snapshots that a config can describe. Maps and sets make names and addresses unique.
@@ -34,11 +36,15 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 admin: admin.clone(),
                 inventory: Arc::default(),
                 left_out: Vec::new(),
+                door: Door::Home,
                 groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
                 listeners: (1000..)
                     .zip(listeners)
-                    .map(|(port, (name, made))| named(&made, &name, port))
-                    .chain(responder.clone().map(|responder| Listener { scheme: balancer.scheme, ..responder }))
+                    .map(|(port, (name, made))| named(&made, &balancer, &name, port))
+                    .chain(responder.clone().map(|made| {
+                        let made = Listener { scheme: balancer.scheme, ..made };
+                        named(&made, &balancer, limits::FLASH_POLICY_NAME, made.address.port())
+                    }))
                     .map(Arc::new)
                     .collect(),
             })
@@ -46,8 +52,17 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     )
 }
 
-fn named(made: &Listener, name: &str, port: u16) -> Listener {
-    Listener { name: name.into(), address: SocketAddr::new(made.address.ip(), port), ..made.clone() }
+/// As the listener of this balancer, with a port of its own, for which its gate is made.
+fn named(made: &Listener, balancer: &Balancer, name: &str, port: u16) -> Listener {
+    let address = SocketAddr::new(made.address.ip(), port);
+    let [own, balancers] = [&made.security_group, &balancer.security_group]
+        .map(|group| Arc::new(group.compile(made.protocol.transport(), port)));
+    let gate = Gate::new(balancers, own);
+    let gate = match balancer.security_group_drop {
+        SecurityGroupDrop::Reset => gate,
+        SecurityGroupDrop::Silent => gate.with_filter(address),
+    };
+    Listener { name: name.into(), address, gate, ..made.clone() }
 }
 
 /// A sticky group's cookie is called after it, unless the config says otherwise.
@@ -88,20 +103,32 @@ fn millis(range: &std::ops::RangeInclusive<Duration>) -> impl Strategy<Value = D
 fn balancer() -> impl Strategy<Value = Balancer> {
     let names = (text(), option::of(text()), option::of(text()), option::of(text()));
     let snat = btree_set(any::<bool>().prop_flat_map(private), 0..4);
-    (names, scheme(), any::<bool>(), option::of(select(vec![CrossRegion::Off, CrossRegion::Multi])), snat).prop_map(
-        |((name, region, network, zone), scheme, cross_network, cross_region, snat)| Balancer {
-            // Without a region none is another one.
-            cross_region: cross_region.filter(|_| region.is_some()).unwrap_or_default(),
-            name,
-            region,
-            network,
-            zone,
-            scheme,
-            cross_network,
-            snat_addresses: snat.into_iter().filter(|_| cross_network).collect(),
-            target_addresses: Addresses::Private,
-        },
-    )
+    let drop_ = select(vec![SecurityGroupDrop::Reset, SecurityGroupDrop::Silent]);
+    let guard = (security_group(), drop_);
+    (names, scheme(), guard, any::<bool>(), option::of(select(vec![CrossRegion::Off, CrossRegion::Multi])), snat)
+        .prop_map(
+            |(
+                (name, region, network, zone),
+                scheme,
+                (security_group, security_group_drop),
+                cross_network,
+                cross_region,
+                snat,
+            )| Balancer {
+                // Without a region none is another one.
+                cross_region: cross_region.filter(|_| region.is_some()).unwrap_or_default(),
+                name,
+                region,
+                network,
+                zone,
+                scheme,
+                security_group,
+                security_group_drop,
+                cross_network,
+                snat_addresses: snat.into_iter().filter(|_| cross_network).collect(),
+                target_addresses: Addresses::Private,
+            },
+        )
 }
 
 /// Where its targets are: beside the balancer, but for those in a data centre, if it may reach them.
@@ -127,9 +154,33 @@ fn responder() -> impl Strategy<Value = Listener> {
         protocol: Protocol::Tcp,
         address: SocketAddr::new(ip, 843),
         scheme: Scheme::default(),
+        security_group: SecurityGroup::default(),
+        gate: open_gate(),
         idle_timeout: limits::FLASH_POLICY_TIMEOUT,
         service: Service::FlashPolicy(format!("<cross-domain-policy>{text}").into()),
     })
+}
+
+/// That of a listener whose port is not known yet.
+fn open_gate() -> Gate {
+    let open = Arc::new(SecurityGroup::default().compile(Transport::Tcp, 1));
+    Gate::new(Arc::clone(&open), open)
+}
+
+fn security_group() -> impl Strategy<Value = SecurityGroup> {
+    let action = select(vec![acl::Action::Accept, acl::Action::Drop]);
+    let transport = select(vec![None, Some(Transport::Tcp), Some(Transport::Udp)]);
+    let ports = (limits::PORT, limits::PORT).prop_map(|(a, b)| a.min(b)..=a.max(b));
+    let source =
+        (any::<IpAddr>().prop_map(|address| address.to_canonical()), any::<u8>()).prop_map(|(address, length)| {
+            let length = if address.is_ipv4() { length % 33 } else { length % 129 };
+            IpNet::new(address, length).expect("lengths of its family").trunc()
+        });
+    let source =
+        source.prop_filter("IPv4 in IPv6 form is refused", |network| network.addr().to_canonical() == network.addr());
+    let rule = (action, vec(source, 0..3), transport, vec(ports, 0..3))
+        .prop_map(|(action, sources, transport, ports)| acl::Rule { action, sources, transport, ports });
+    vec(rule, 0..4).prop_map(SecurityGroup::new)
 }
 
 fn cores() -> impl Strategy<Value = Cores> {
@@ -151,13 +202,24 @@ fn admin() -> impl Strategy<Value = Admin> {
 
 fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + use<> {
     let ip = any::<bool>().prop_flat_map(private);
-    (ip, scheme(), millis(&limits::IDLE_TIMEOUT), service(groups)).prop_map(|(ip, scheme, idle_timeout, service)| {
-        let protocol = match service {
-            Service::Relay(_) | Service::FlashPolicy(_) => Protocol::Tcp,
-            Service::Http(_) => Protocol::Http,
-        };
-        Listener { name: "".into(), protocol, address: SocketAddr::new(ip, 1), scheme, idle_timeout, service }
-    })
+    (ip, scheme(), security_group(), millis(&limits::IDLE_TIMEOUT), service(groups)).prop_map(
+        |(ip, scheme, security_group, idle_timeout, service)| {
+            let protocol = match service {
+                Service::Relay(_) | Service::FlashPolicy(_) => Protocol::Tcp,
+                Service::Http(_) => Protocol::Http,
+            };
+            Listener {
+                name: "".into(),
+                protocol,
+                address: SocketAddr::new(ip, 1),
+                scheme,
+                security_group,
+                gate: open_gate(),
+                idle_timeout,
+                service,
+            }
+        },
+    )
 }
 
 /// A listener may have groups of its protocol only.

@@ -10,7 +10,8 @@ use crate::l7::router::{Action, Condition, PathMatch, QueryMatch, Replace, Rule,
 
 /// Its text.
 pub(super) fn typed(snapshot: &Snapshot) -> String {
-    let Balancer { name, region, network, zone, scheme, cross_network, cross_region, .. } = &snapshot.balancer;
+    let Balancer { name, region, network, zone, scheme, security_group, security_group_drop, .. } = &snapshot.balancer;
+    let Balancer { cross_network, cross_region, .. } = &snapshot.balancer;
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let cores = match &snapshot.cores {
         Cores::All => json!("all"),
@@ -31,6 +32,7 @@ pub(super) fn typed(snapshot: &Snapshot) -> String {
                 json!(*snapshot.balancer.snat_addresses)
             },
             "state_dir": snapshot.state_dir,
+            "security_group": typed_security_group(security_group), "security_group_drop": security_group_drop,
         },
         "shards": { "cores": cores },
         "admin": { "listen": listen, "token_file": snapshot.admin.token_file },
@@ -50,6 +52,7 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Option<Value> {
         "protocol": listener.protocol.as_str(),
         "address": listener.address,
         "scheme": listener.scheme,
+        "security_group": typed_security_group(&listener.security_group),
         "idle_timeout": typed_duration(listener.idle_timeout),
     });
     let more = match &listener.service {
@@ -64,6 +67,19 @@ fn typed_listener(listener: &Listener, snapshot: &Snapshot) -> Option<Value> {
 fn typed_responder(listener: &Listener) -> Option<Value> {
     let Service::FlashPolicy(document) = &listener.service else { return None };
     Some(json!({ "enabled": true, "address": listener.address, "document": **document }))
+}
+
+fn typed_security_group(group: &SecurityGroup) -> Value {
+    let rule = |rule: &acl::Rule| {
+        let sources = rule.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+        json!({
+            "action": rule.action.as_str(),
+            "source": (!sources.is_empty()).then_some(sources),
+            "protocol": rule.transport.map_or("all", Transport::as_str),
+            "port": rule.ports_text(),
+        })
+    };
+    group.rules().iter().map(rule).collect()
 }
 
 fn typed_http(http: &Http, snapshot: &Snapshot) -> Value {

@@ -108,8 +108,8 @@ impl Feed {
         let view = View { snapshot: state.snapshot, reports };
         let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_MAX).map(views::revision).collect();
         let elapsed = reported_at.saturating_duration_since(self.began);
-        let glance =
-            view.glance(then.as_ref(), &self.control.shards, views::balancer(&self.control), revisions, elapsed);
+        let balancer = views::balancer(&self.control, &view.reports);
+        let glance = view.glance(then.as_ref(), &self.control.shards, balancer, revisions, elapsed);
         let made = (Instant::now(), frame(&glance));
         *event = Some(made.clone());
         made

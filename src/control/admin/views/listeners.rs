@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
+use super::security::security_group;
 use super::{View, seconds};
 use crate::config::Listener;
 use crate::l7::{Class, Why};
@@ -17,6 +18,7 @@ impl View {
             .flat_map(|report| &report.listeners)
             .filter(|report| report.name == listener.name)
             .collect();
+        let of_shards = reports.iter().map(|report| &report.security_group);
         let total = |value: fn(&ListenerReport) -> u64| reports.iter().map(|report| value(report)).sum::<u64>();
         json!({
             "name": &*listener.name,
@@ -24,12 +26,14 @@ impl View {
             "address": listener.address.ip(),
             "port": listener.address.port(),
             "scheme": listener.scheme,
+            "security_group": security_group(&listener.security_group, of_shards),
             "idle_timeout_seconds": seconds(listener.idle_timeout),
             "target_groups": self.snapshot.groups_of(listener).iter().map(|group| &*group.name).collect::<Vec<_>>(),
             "bound": !reports.is_empty() && reports.iter().all(|report| report.bound),
             "connections": {
                 "accepted": total(|report| report.counts.accepted),
                 "active": total(|report| report.counts.active),
+                "kernel_drops": total(|report| report.kernel_drops.into()),
                 "accept_errors": total(|report| report.counts.accept_errors),
                 "refused": refused(&reports),
                 "closed": closed(&reports),

@@ -6,6 +6,7 @@
 mod glance;
 mod listeners;
 mod recent;
+mod security;
 mod targets;
 
 use std::sync::Arc;
@@ -27,9 +28,11 @@ pub(super) struct View {
     pub(super) reports: Reports,
 }
 
-pub(super) fn balancer(control: &Control) -> Value {
+/// `reports` are those of now, for what the security group has decided.
+pub(super) fn balancer(control: &Control, reports: &Reports) -> Value {
     let state = control.state().clone();
     let config = &state.snapshot.balancer;
+    let of_shards = reports.iter().map(|report| &report.security_group);
     let phase = match state.phase {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
@@ -42,6 +45,8 @@ pub(super) fn balancer(control: &Control) -> Value {
         "network": config.network.as_deref(),
         "zone": config.zone.as_deref(),
         "scheme": config.scheme,
+        "security_group": security::security_group(&config.security_group, of_shards),
+        "security_group_drop": config.security_group_drop,
         "version": env!("CARGO_PKG_VERSION"),
         "phase": phase,
         "ready": not_ready.is_empty(),

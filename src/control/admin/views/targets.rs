@@ -45,45 +45,8 @@ impl View {
     pub(in super::super) fn targets(&self, group: &TargetGroup) -> Vec<Value> {
         let reports = self.reports_of(group);
         let rate = checks_per_second(&reports);
-        let of_target = |(index, target)| self.target(target, rate, &of_target(&reports, index, target));
+        let of_target = |(index, target)| self::target(target, rate, &of_target(&reports, index, target));
         group.targets.iter().enumerate().map(of_target).collect()
-    }
-
-    fn target(&self, target: &Target, checks_per_second: f64, reports: &[(usize, &TargetReport)]) -> Value {
-        let total = |value: fn(&TargetReport) -> u64| reports.iter().map(|(_, report)| value(report)).sum::<u64>();
-        json!({
-            "address": target.address.ip(),
-            "port": target.address.port(),
-            "region": target.region.as_deref(),
-            "network": target.network.as_deref(),
-            "zone": target.zone.as_deref(),
-            "type": target.kind,
-            "instance_id": target.instance_id.as_deref(),
-            "eni_id": target.eni_id.as_deref(),
-            "zone": target.zone.as_deref(),
-            "weight": target.weight,
-            "stands_by": reports.iter().any(|(_, report)| report.stands_by),
-            "health": health(reports),
-            "checks_per_second": checks_per_second,
-            "checks": {
-                "succeeded": total(|report| report.checks.succeeded),
-                "failed": total(|report| report.checks.failed),
-                "not_made": total(|report| report.checks.not_made),
-            },
-            "connections": {
-                "made": total(|report| report.counts.connections),
-                "active": total(|report| u64::from(report.counts.active)),
-                "failed": connect_failures(reports),
-                "idle": total(|report| report.counts.idle as u64),
-            },
-            "requests": total(|report| report.counts.requests),
-            "responses": metrics::CODE_CLASSES.iter().enumerate().map(|(index, class)| {
-                let count = reports.iter().map(|(_, report)| report.counts.responses[index]).sum::<u64>();
-                ((*class).to_owned(), count.into())
-            }).collect::<Map<_, _>>(),
-            "sent_bytes": total(|report| report.counts.client_bytes),
-            "received_bytes": total(|report| report.counts.target_bytes),
-        })
     }
 
     pub(super) fn reports_of(&self, group: &TargetGroup) -> Vec<(usize, &GroupReport)> {
@@ -92,6 +55,42 @@ impl View {
             .filter_map(|report| Some((report.shard, report.groups.iter().find(|other| other.name == group.name)?)))
             .collect()
     }
+}
+
+fn target(target: &Target, checks_per_second: f64, reports: &[(usize, &TargetReport)]) -> Value {
+    let total = |value: fn(&TargetReport) -> u64| reports.iter().map(|(_, report)| value(report)).sum::<u64>();
+    json!({
+        "address": target.address.ip(),
+        "port": target.address.port(),
+        "region": target.region.as_deref(),
+        "network": target.network.as_deref(),
+        "zone": target.zone.as_deref(),
+        "type": target.kind,
+        "instance_id": target.instance_id.as_deref(),
+        "eni_id": target.eni_id.as_deref(),
+        "weight": target.weight,
+        "stands_by": reports.iter().any(|(_, report)| report.stands_by),
+        "health": health(reports),
+        "checks_per_second": checks_per_second,
+        "checks": {
+            "succeeded": total(|report| report.checks.succeeded),
+            "failed": total(|report| report.checks.failed),
+            "not_made": total(|report| report.checks.not_made),
+        },
+        "connections": {
+            "made": total(|report| report.counts.connections),
+            "active": total(|report| u64::from(report.counts.active)),
+            "failed": connect_failures(reports),
+            "idle": total(|report| report.counts.idle as u64),
+        },
+        "requests": total(|report| report.counts.requests),
+        "responses": metrics::CODE_CLASSES.iter().enumerate().map(|(index, class)| {
+            let count = reports.iter().map(|(_, report)| report.counts.responses[index]).sum::<u64>();
+            ((*class).to_owned(), count.into())
+        }).collect::<Map<_, _>>(),
+        "sent_bytes": total(|report| report.counts.client_bytes),
+        "received_bytes": total(|report| report.counts.target_bytes),
+    })
 }
 
 /// What each shard says of the target at `index` of the snapshot. A shard's targets are in the snapshot's order, but for the
