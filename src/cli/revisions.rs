@@ -1,4 +1,4 @@
-//! `weir revisions`: what was applied, when, from where and by whom; the latest last.
+//! `weir revisions`: what was applied, when and by whom; the latest last.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,6 @@ fn text(revisions: &Revisions, now: SystemTime) -> String {
         ("REVISION", Align::Right),
         ("APPLIED", Align::Left),
         ("AGO", Align::Left),
-        ("SOURCE", Align::Left),
         ("WHO", Align::Left),
         ("WHAT", Align::Left),
     ]);
@@ -29,10 +28,13 @@ fn text(revisions: &Revisions, now: SystemTime) -> String {
             revision.number.to_string(),
             revision.applied_at.clone(),
             ago(&revision.applied_at, now),
-            revision.source.clone(),
-            revision.who.clone().unwrap_or_default(),
-            revision.what.clone().unwrap_or_default(),
+            revision.who.clone(),
+            revision.what.first().cloned().unwrap_or_default(),
         ]);
+        for line in revision.what.iter().skip(1) {
+            let none = String::new;
+            table.row([none(), none(), none(), none(), line.clone()]);
+        }
     }
     let text = table.to_text("");
     if text.is_empty() { "no revision yet\n".to_owned() } else { text }
@@ -44,21 +46,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn each_revision_has_its_age_and_those_of_the_api_who_and_what() {
+    fn each_revision_has_its_age_who_made_it_and_what_it_changed() {
         let now = humantime::parse_rfc3339("2026-01-02T03:04:05Z").unwrap();
-        let mut answer = json!({ "revisions": [
-            { "revision": 1, "applied_at": "2026-01-02T03:00:00.000Z", "source": "start" },
-            { "revision": 2, "applied_at": "2026-01-02T03:04:00.500Z", "source": "reload" },
+        let answer = json!({ "revisions": [
+            { "revision": 1, "applied_at": "2026-01-02T03:00:00.000Z", "who": "start", "what": [] },
+            { "revision": 2, "applied_at": "2026-01-02T03:04:00.500Z", "who": "reload", "what": ["one", "two"] },
         ]});
         let shown = text(&api::understood(&answer).unwrap(), now);
-        let expected = "REVISION  APPLIED                   AGO    SOURCE\n       1  2026-01-02T03:00:00.000Z  4m 5s  start\n       \
-                        2  2026-01-02T03:04:00.500Z  4s     reload\n";
-        assert_eq!(shown, expected);
-
-        answer["revisions"][1]["who"] = json!("token");
-        answer["revisions"][1]["what"] = json!("weight of 10.0.0.5:80: 10 to 0");
-        let shown = text(&api::understood(&answer).unwrap(), now);
-        assert!(shown.ends_with("reload  token  weight of 10.0.0.5:80: 10 to 0\n"), "{shown}");
+        let expected = [
+            "REVISION  APPLIED                   AGO    WHO     WHAT",
+            "       1  2026-01-02T03:00:00.000Z  4m 5s  start",
+            "       2  2026-01-02T03:04:00.500Z  4s     reload  one",
+            "                                                   two",
+        ];
+        assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]

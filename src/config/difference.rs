@@ -1,7 +1,7 @@
 //! What a new snapshot changes, a line each, for whoever looks at the revisions.
 //!
 //!     target group "app": target 10.0.0.5:80: weight 10 -> 0
-//!     listener "web": added (http 10.0.0.1:80)
+//!     listener "web": added (http 10.1.0.1:80)
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -126,7 +126,7 @@ mod tests {
             .map(|(last, weight)| format!("{{address='10.0.0.{last}',port=80,weight={weight}}}"))
             .collect();
         let text = format!(
-            "[[listener]]\nname='{listener}'\nprotocol='tcp'\naddress='10.0.0.1:80'\ndefault_action={{forward='app'}}\n\
+            "[[listener]]\nname='{listener}'\nprotocol='tcp'\naddress='10.1.0.1:80'\ndefault_action={{forward='app'}}\n\
              [[target_group]]\nname='app'\nprotocol='tcp'\ntarget=[{}]\n",
             targets.join(",")
         );
@@ -139,7 +139,7 @@ mod tests {
         assert!(difference(&old, &old.clone()).is_empty());
         let expected = [
             "listener \"web\": removed",
-            "listener \"www\": added (tcp 10.0.0.1:80)",
+            "listener \"www\": added (tcp 10.1.0.1:80)",
             "target group \"app\": target 10.0.0.5:80: removed",
             "target group \"app\": target 10.0.0.6:80: weight 10 -> 0",
             "target group \"app\": target 10.0.0.8:80: added, weight 1",

@@ -165,7 +165,8 @@ pub(in crate::cli) struct Revision {
     pub(in crate::cli) number: u64,
     /// RFC 3339.
     pub(in crate::cli) applied_at: String,
-    pub(in crate::cli) source: String,
-    pub(in crate::cli) who: Option<String>,
-    pub(in crate::cli) what: Option<String>,
+    /// `start`, `reload`, or the client of the API.
+    pub(in crate::cli) who: String,
+    /// What it changed, a line each.
+    pub(in crate::cli) what: Vec<String>,
 }

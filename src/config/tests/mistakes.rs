@@ -336,8 +336,8 @@ fn values_of_the_other_tables() {
             format!("[balancer]: zone: \"{}\"... is not a name; {name_mend}", "x".repeat(80)),
         ),
         (
-            "[balancer]\nstate_dir = \"/var/lib/weir\"",
-            "[balancer]: state_dir: this version does not have this feature yet; remove the key".into(),
+            "[balancer]\nclient_ip = \"none\"",
+            "[balancer]: client_ip: this version does not have this feature yet; remove the key".into(),
         ),
         (
             "[balancer]\n\"\\n\" = 1",

@@ -259,7 +259,7 @@ const revisionTable = new Table(byId("revisions"), "Last revisions", "Nothing wa
   { label: "Revision", isNumber: true, text: (revision) => `${revision.revision}` },
   { label: "Applied", wide: true, text: (revision) => new Date(revision.applied_at).toLocaleString() },
   { label: "Age", text: (revision) => ago(age(shown, revision.applied_at)) },
-  { label: "By", wide: true, text: ({ who, source, what }) => [who ?? source, what].filter(Boolean).join(": ") },
+  { label: "By", wide: true, text: ({ who, what }) => [who, ...what.slice(0, 3), what.length > 3 ? `and ${what.length - 3} more` : ""].filter(Boolean).join(": ") },
 ], (revision) => revision.revision);
 
 // ---- Target groups --------------------------------------------------------------------------------------------------
