@@ -195,7 +195,7 @@ fn bad_requests_of_the_api_say_what_is_wrong_and_change_nothing() {
         ("POST /v1/revisions/x/restore", "", (404, "not_found")),
     ] {
         let (status, code) = expected;
-        assert_eq!(refused(&weir, line, "", body), (status, code.to_owned()), "{line} {:.60}", body);
+        assert_eq!(refused(&weir, line, "", body), (status, code.to_owned()), "{line} {body:.60}");
     }
     assert_eq!(refused(&weir, &post, "If-Match: soon\r\n", "{\"targets\":[]}"), (400, "bad_request".into()));
     assert_eq!(weir.json("/v1/balancer")["revision"], before);

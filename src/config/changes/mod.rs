@@ -87,6 +87,7 @@ impl Changes {
     }
 
     /// Groups with changes that the file does not have, or no longer leaves to the API: their changes wait.
+    #[must_use]
     pub fn waiting<'c>(&'c self, base: &Snapshot) -> Vec<&'c str> {
         let applies = |name: &str, changes: &GroupChanges| {
             let group = base.groups.iter().find(|group| &*group.name == name);

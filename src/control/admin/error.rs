@@ -77,6 +77,13 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message, hint)
     }
 
+    pub(super) fn foreign_page() -> Self {
+        let message = "a page of another origin may change nothing here".to_owned();
+        let hint =
+            "open the status page by its address, or use weir targets or curl; a token_file allows other origins";
+        Self::new(StatusCode::FORBIDDEN, "foreign_page", message, hint)
+    }
+
     pub(super) fn too_many_subscribers() -> Self {
         let message = "as many listen to /v1/events as may".to_owned();
         let hint = "close a status page that is open elsewhere, or read /metrics";

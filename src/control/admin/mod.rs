@@ -1,14 +1,15 @@
-//! The admin endpoint: metrics, health and the read-only API, on the control thread.
+//! The admin endpoint: metrics, health, the API and the status page, on the control thread.
 //!
 //! ```text
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
 //!                                                               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
+//!                                                               |---> mutations --> control/change.rs
 //!                                                               `---> page: / and /v1/events
 //! ```
 //!
 //! A client here must not hurt the data path: clients, header bytes and the time of everything are bounded, shards are asked
-//! ten times a second at most (control/reports.rs), and requests have no body that anyone reads.
+//! ten times a second at most (control/reports.rs), and a body has 1 MiB at most.
 
 mod api;
 mod auth;

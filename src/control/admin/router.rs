@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::api;
-use super::auth::Token;
+use super::auth::{self, Token};
 use super::error::ApiError;
 use super::mutations;
 use super::page;
@@ -46,15 +46,16 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
         .with_state(control)
 }
 
-/// The token, then the time limit.
+/// The token, or whose page a browser has it from; then the time limit.
 async fn guard(State(token): State<Option<Arc<Token>>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_open = OPEN_PATHS.contains(&path) || page::is_open(path);
-    if let Some(token) = token
-        && !is_open
-        && !token.is_in(request.headers())
-    {
-        return ApiError::unauthorized().into_response();
+    match token {
+        Some(token) if !is_open && !token.is_in(request.headers()) => return ApiError::unauthorized().into_response(),
+        None if !request.method().is_safe() && auth::is_of_a_foreign_page(request.headers()) => {
+            return ApiError::foreign_page().into_response();
+        }
+        _ => {}
     }
     tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.unwrap_or_else(|_| ApiError::timeout().into_response())
 }
