@@ -75,8 +75,10 @@ fn revisions_lists_what_was_applied() {
     weir.change(|config| config.web().keys = "idle_timeout = \"70s\"".into());
     let shown = done(&ask(weir.config.admin, &["revisions"]));
     let lines: Vec<&str> = shown.lines().collect();
-    assert_eq!(lines.len(), 3, "{shown}");
-    assert!(lines[0].starts_with("REVISION") && lines[1].contains("start") && lines[2].contains("reload"), "{shown}");
+    assert_eq!(lines.len(), 4, "{shown}");
+    assert!(lines[0].starts_with("REVISION") && lines[1].contains("start") && lines[3].contains("reload"), "{shown}");
+    assert!(lines[2].ends_with("target group \"app\": added (0 targets)"), "{shown}");
+    assert!(lines[3].ends_with("listener \"web\": changed"), "{shown}");
     let json = json_of(&ask(weir.config.admin, &["revisions", "--json"]));
     assert_eq!(json["revisions"].as_array().map(Vec::len), Some(2), "{json}");
 }
