@@ -239,6 +239,9 @@ fn r_k4_10000_random_calls_and_kills_leave_what_was_answered() {
     random_calls(10_000);
 }
 
+/// The targets of the group: last byte of the address and port, and the weight.
+type Model = BTreeMap<(u8, u16), u8>;
+
 /// Calls good and bad, one after the other, and a kill of the process now and then: what the API shows is what a map of the
 /// answered calls says, throughout.
 fn random_calls(count: usize) {
@@ -248,7 +251,7 @@ fn random_calls(count: usize) {
     let folder = tempfile::tempdir().expect("a directory");
     let (config, _) = managed(folder.path());
     let mut weir = Weir::start(config.clone());
-    let mut model: BTreeMap<(u8, u16), u8> = BTreeMap::new();
+    let mut model = Model::new();
     let mut revision = 0;
     for call in 0..count {
         if random.usize(..count) < 5 {
@@ -275,8 +278,7 @@ fn random_calls(count: usize) {
     assert_eq!(shown(&weir), model);
 }
 
-/// The targets of the group: last byte of the address, port, weight.
-fn shown(weir: &Weir) -> BTreeMap<(u8, u16), u8> {
+fn shown(weir: &Weir) -> Model {
     let one = |target: &Value| {
         let address: Ipv4Addr = target["address"].as_str().expect("text").parse().expect("an address");
         let number = |key: &str| target[key].as_u64().expect("a number");
@@ -287,10 +289,7 @@ fn shown(weir: &Weir) -> BTreeMap<(u8, u16), u8> {
 }
 
 /// Request line, body, and what the targets are after it; `None` where it is to be refused.
-fn random_call(
-    random: &mut fastrand::Rng,
-    model: &BTreeMap<(u8, u16), u8>,
-) -> (String, Value, Option<BTreeMap<(u8, u16), u8>>) {
+fn random_call(random: &mut fastrand::Rng, model: &Model) -> (String, Value, Option<Model>) {
     let method = ["POST", "PATCH", "DELETE"][random.usize(..3)];
     let mut after = Some(model.clone());
     let entries: Vec<Value> = (0..random.usize(1..4))
@@ -313,10 +312,8 @@ fn random_call(
         .collect();
     if random.u8(..20) == 0 {
         // Nobody's group, or not what a body looks like.
-        return match random.bool() {
-            true => (format!("{method} /v1/target-groups/nobody/targets"), json!({ "targets": entries }), None),
-            false => (format!("{method} {APP}"), json!({ "target": entries }), None),
-        };
+        let (path, key) = if random.bool() { ("/v1/target-groups/nobody/targets", "targets") } else { (APP, "target") };
+        return (format!("{method} {path}"), json!({ key: entries }), None);
     }
     (format!("{method} {APP}"), json!({ "targets": entries }), after)
 }
