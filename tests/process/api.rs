@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -216,6 +217,22 @@ fn r_k1_a_reload_by_the_api_says_what_is_wrong_with_the_file() {
     std::fs::write(weir.config_path(), text).expect("written");
     weir.send("POST /v1/reload", &json!({}));
     assert_eq!(visits(web, 3), ["a"; 3]);
+}
+
+/// docs/api.md, as a reader would paste it.
+#[test]
+fn the_examples_of_the_guide_work() {
+    let guide = include_str!("../../docs/api.md");
+    let (_, examples) = guide.split_once("```sh\n").expect("examples");
+    let (examples, _) = examples.split_once("```").expect("their end");
+    assert_eq!(examples.matches("curl ").count(), 4, "{examples}");
+    let folder = tempfile::tempdir().expect("a directory");
+    let (config, _) = managed(folder.path());
+    let weir = Weir::start(config);
+    let script = examples.replace("127.0.0.1:9900", &weir.config.admin.to_string()).replace("curl ", "curl -sSf ");
+    let output = Command::new("sh").args(["-ec", &script]).output().expect("sh");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(shown(&weir), Model::from([((6, 8080), 20)]));
 }
 
 #[test]
