@@ -148,6 +148,7 @@ impl std::fmt::Display for NotReloaded {
         match self {
             NotReloaded::Config(errors) => errors.fmt(f),
             NotReloaded::NotRead(error) => write!(f, "the config file was not read to its end: {error}"),
+            NotReloaded::NotServing => f.write_str("weir is starting or stopping"),
             NotReloaded::NotApplied(error) => error.fmt(f),
         }
     }
@@ -242,6 +243,8 @@ pub(super) enum NotReloaded {
     Config(Errors),
     /// Reading it did not come to an end.
     NotRead(String),
+    /// Weir starts or stops.
+    NotServing,
     NotApplied(NotApplied),
 }
 
@@ -255,8 +258,17 @@ pub(super) async fn start(control: &Control) -> Result<u64, NotApplied> {
 
 /// Reads the file again, and brings what it says now and what the API changed into effect. Gives the revision.
 pub(super) async fn reload(control: &Control) -> Result<u64, NotReloaded> {
+    let result = try_reload(control).await;
+    control.state().reloads.count(result.is_ok());
+    result
+}
+
+async fn try_reload(control: &Control) -> Result<u64, NotReloaded> {
     // Held while the file is read, too: of two reloads the later one has the later file.
     let mut ledger = control.ledger.lock().await;
+    if control.state().phase != Phase::Serving {
+        return Err(NotReloaded::NotServing);
+    }
     let source = control.given.source.clone();
     let known = ledger.kept.known();
     // A large file takes a while; requests and signals go on.
@@ -338,7 +350,7 @@ pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeE
         }
     };
     if changes == ledger.kept.changes {
-        // As it is already: no revision for nothing.
+        // As it is already: no revision for nothing, so nothing for a key to be kept with.
         return Ok(now);
     }
     let mut kept = Kept { changes, ..ledger.kept.clone() };

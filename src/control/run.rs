@@ -5,20 +5,22 @@
 //!
 //! How a revision comes into effect is change.rs. Signals that come while a reload runs make one further reload, not many.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::interval;
+use tokio::time::{Instant, interval, sleep};
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::bind::BindError;
 use super::change::{self, Ledger, NotApplied, NotReloaded};
 use super::error::StartError;
 use super::state::{Control, Given, Phase};
 use super::{admin, bind, host, notify, shards};
 use crate::access_log::Writer;
-use crate::config::{self, Balancer, Errors, Known, Mode, Snapshot};
+use crate::config::{self, Balancer, Errors, Known, Listener, Mode, Snapshot};
 use crate::ring::check;
 
 /// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
@@ -26,6 +28,10 @@ pub const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
 
 /// How long a stop waits for the access log's last lines. Ours: what is queued is a few megabytes.
 const ACCESS_LOG_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a start waits for ports that are taken. Ours: far longer than the kernel was seen to need.
+const PORTS_LIMIT: Duration = Duration::from_secs(2);
+const PORTS_PAUSE: Duration = Duration::from_millis(20);
 
 /// What `run` runs.
 #[derive(Debug, Clone)]
@@ -46,7 +52,12 @@ pub enum Source {
     /// A file, read again at each reload.
     File(PathBuf),
     /// The demo's own.
-    Demo(&'static str),
+    Demo {
+        /// Its text.
+        text: &'static str,
+        /// Where what the API changes is kept.
+        state_dir: PathBuf,
+    },
 }
 
 impl Source {
@@ -57,7 +68,10 @@ impl Source {
     pub fn load(&self, known: &Known) -> Result<Snapshot, Errors> {
         match self {
             Source::File(path) => config::load(path, known),
-            Source::Demo(text) => config::parse("demo", text, Mode::Demo),
+            Source::Demo { text, state_dir } => {
+                let snapshot = config::parse("demo", text, Mode::Demo)?;
+                Ok(Snapshot { state_dir: Some(state_dir.clone()), ..snapshot })
+            }
         }
     }
 }
@@ -103,7 +117,7 @@ async fn serve(
         ..snapshot.clone()
     };
     let empty = Arc::new(empty);
-    bind::probe(&bind::added(&empty, &snapshot)).map_err(StartError::Bind)?;
+    wait_for_ports(&bind::added(&empty, &snapshot)).await.map_err(StartError::Bind)?;
     let given = Given {
         started_at,
         source: options.source.clone(),
@@ -134,6 +148,23 @@ async fn serve(
     shards::end(&control.shards);
     control.given.access_log.stop(ACCESS_LOG_LIMIT);
     Ok(())
+}
+
+/// The kernel takes a ring apart after its process has ended, and its sockets with it: who starts right after a kill finds
+/// the ports of the one before taken, for a moment.
+async fn wait_for_ports(listeners: &[&Listener]) -> Result<(), Vec<BindError>> {
+    let deadline = Instant::now() + PORTS_LIMIT;
+    loop {
+        let errors = match bind::probe(listeners) {
+            Ok(()) => return Ok(()),
+            Err(errors) => errors,
+        };
+        let may_pass = errors.iter().all(|error| error.error.kind() == io::ErrorKind::AddrInUse);
+        if !may_pass || Instant::now() >= deadline {
+            return Err(errors);
+        }
+        sleep(PORTS_PAUSE).await;
+    }
 }
 
 fn announce(control: &Control, options: &Options) {
@@ -179,9 +210,7 @@ async fn serve_until_stopped(control: &Control, signals: &mut Signals) {
 /// Each reason why the config of now is not in effect on every shard is a line of the log.
 async fn reload(control: &Control) {
     notify::reloading();
-    let reloaded = change::reload(control).await;
-    control.state().reloads.count(reloaded.is_ok());
-    match reloaded {
+    match change::reload(control).await {
         Ok(revision) => tracing::info!(revision, "config reloaded"),
         Err(NotReloaded::NotApplied(error @ NotApplied::Unconfirmed { .. })) => {
             tracing::error!("config reloaded: {error}");
@@ -240,7 +269,7 @@ struct Signals {
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         Ok(Signals {
             reload: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

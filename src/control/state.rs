@@ -143,7 +143,7 @@ impl Control {
 impl Given {
     pub(super) fn for_test() -> Self {
         let access_log = Arc::new(Writer::start(1).unwrap());
-        let (started_at, source) = (SystemTime::now(), Source::Demo(""));
+        let (started_at, source) = (SystemTime::now(), Source::Demo { text: "", state_dir: std::path::PathBuf::new() });
         Given { started_at, source, descriptors_max: 1024, log_lines_dropped: None, access_log }
     }
 }

@@ -3,6 +3,7 @@
 mod target;
 
 use std::collections::HashSet;
+use std::fs;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -33,6 +34,7 @@ Weir serves. In another terminal, try:
   http://127.0.0.1:9900/ in a browser                    the status page, live
   weir status                                            listeners, target groups, shards
   weir targets list                                      the targets and their health
+  weir targets weight web 127.0.0.1:8091=0               drains a: nothing new reaches it; weir revisions shows who did it
   curl 127.0.0.1:9900/v1/target-groups/web/targets       one group's, as the API has them
   curl 127.0.0.1:9900/v1/listeners                       connections, bytes, latencies
   curl 127.0.0.1:9900/metrics                            the same for Prometheus
@@ -57,12 +59,17 @@ pub(super) fn demo(log_lines_dropped: Option<ErrorCounter>) -> Result<(), String
         })?;
         target::start(listener, format!("hello from target {name} ({})", target.label));
     }
-    super::run(&Options {
-        source: Source::Demo(CONFIG),
+    // What is tried by the API is kept for as long as the demo runs.
+    let state_dir = std::env::temp_dir().join(format!("weir-demo-{}", std::process::id()));
+    let result = super::run(&Options {
+        source: Source::Demo { text: CONFIG, state_dir: state_dir.clone() },
         drain: DRAIN,
         greeting: GREETING.to_owned(),
         log_lines_dropped,
-    })
+    });
+    // It may not have come to be.
+    let _ = fs::remove_dir_all(state_dir);
+    result
 }
 
 /// Each target once: several groups have it.

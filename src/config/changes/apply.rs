@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{Changes, GroupChanges, Registered};
 use crate::config::limits;
-use crate::config::snapshot::{Managed, Snapshot, TargetGroup, TargetKind};
+use crate::config::snapshot::{Listener, Managed, Snapshot, TargetGroup, TargetKind};
 use crate::inventory::{self, Id, Refusal, TargetName};
 
 /// What a request of the API asks for.
@@ -171,7 +171,7 @@ impl Changes {
         match change {
             Change::Register { targets, .. } => own.register(&Place { group, base, now }, targets)?,
             Change::Deregister { targets, .. } => own.deregister(group, targets)?,
-            Change::Update { targets, .. } => own.update(group, targets)?,
+            Change::Update { targets, .. } => own.update(base, group, targets)?,
         }
         if own.is_empty() {
             changes.groups.remove(name);
@@ -232,10 +232,10 @@ impl GroupChanges {
         Ok(())
     }
 
-    fn update(&mut self, group: &TargetGroup, updates: &[TargetUpdate]) -> Result<(), Refused> {
+    fn update(&mut self, base: &Snapshot, group: &TargetGroup, updates: &[TargetUpdate]) -> Result<(), Refused> {
         for (index, update) in updates.iter().enumerate() {
             let done = match group.managed {
-                Managed::Api => self.update_own(group, update),
+                Managed::Api => self.update_own(base, group, update),
                 Managed::File => self.weigh(group, update),
             };
             done.map_err(|refused| refused.of_target(index))?;
@@ -244,7 +244,7 @@ impl GroupChanges {
     }
 
     /// A target of the API's.
-    fn update_own(&mut self, group: &TargetGroup, update: &TargetUpdate) -> Result<(), Refused> {
+    fn update_own(&mut self, base: &Snapshot, group: &TargetGroup, update: &TargetUpdate) -> Result<(), Refused> {
         let address = SocketAddr::new(update.address, update.port);
         let weight = update.weight.map(check_weight).transpose()?;
         let moved_to = update.new_port.map(|port| check_port(port).map(|port| SocketAddr::new(update.address, port)));
@@ -258,6 +258,7 @@ impl GroupChanges {
                 let message = format!("{new} is in this group already");
                 return Err(Refused::conflict(message, "choose another port, or deregister that one first"));
             }
+            is_no_listener(base, group, new)?;
             self.targets[at].address = new;
         }
         if let Some(weight) = weight {
@@ -299,8 +300,10 @@ impl Place<'_> {
             address: target.address,
         };
         let bound = inventory::bind(&self.base.inventory, &self.base.balancer.place(), &name, self.now)?;
+        let address = SocketAddr::new(bound.address, port);
+        is_no_listener(self.base, self.group, address)?;
         Ok(Registered {
-            address: SocketAddr::new(bound.address, port),
+            address,
             kind: target.kind,
             instance_id: bound.instance,
             eni_id: bound.eni,
@@ -309,6 +312,18 @@ impl Place<'_> {
             zone: target.zone.clone().or(bound.zone),
             weight,
         })
+    }
+}
+
+/// What is sent there would come back to the listener for ever, until descriptors run out.
+fn is_no_listener(base: &Snapshot, group: &TargetGroup, address: SocketAddr) -> Result<(), Refused> {
+    let sends_here = |listener: &&Arc<Listener>| base.groups_of(listener).iter().any(|named| named.name == group.name);
+    match base.listeners.iter().filter(sends_here).find(|listener| listener.address == address) {
+        Some(listener) => {
+            let message = format!("{address} is listener {}, which sends to this group", shown(&listener.name));
+            Err(Refused::conflict(message, "give the target the address of the machine that serves"))
+        }
+        None => Ok(()),
     }
 }
 

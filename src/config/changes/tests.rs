@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{Mode, parse};
 
+/// Its listener has the address of no target below, but in one test.
 const FILE: &str = r#"
     [[listener]]
     name = "web"
@@ -99,6 +100,7 @@ fn r_g10_a_batch_is_all_or_nothing() {
     for (change, named) in [
         (register(vec![new(7, 80), new(5, 80)]), "targets[1]: 10.0.0.5:80 is in this group already"),
         (register(vec![new(7, 80), new(7, 80)]), "targets[1]: 10.0.0.7:80 is in this group already"),
+        (register(vec![new(7, 80), new(1, 80)]), "targets[1]: 10.0.0.1:80 is listener \"web\""),
         (register(vec![new(7, 80), new(8, 0)]), "targets[1]: port 0"),
         (register(vec![NewTarget { weight: Some(101), ..new(7, 80) }]), "targets[0]: weight 101"),
         (register(vec![NewTarget { address: None, ..new(7, 80) }]), "targets[0]: address: "),
@@ -165,7 +167,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let last = 1..6_u8;
+    let last = 2..7_u8;
     let port = 0..4_u16;
     let weight = 95..104_u8;
     prop_oneof![

@@ -92,7 +92,9 @@ pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> An
     match reloaded {
         Ok(revision) => Ok(Json(json!({ "revision": revision }))),
         Err(NotReloaded::NotApplied(error)) => Err(not_applied(&error)),
-        Err(error @ NotReloaded::NotRead(_)) => Err(ApiError::unavailable(error.to_string())),
+        Err(error @ (NotReloaded::NotRead(_) | NotReloaded::NotServing)) => {
+            Err(ApiError::unavailable(error.to_string()))
+        }
         Err(error @ NotReloaded::Config(_)) => Err(ApiError::unprocessable(
             error.to_string(),
             "mend the config file; weir check --config shows the same; nothing changed",
