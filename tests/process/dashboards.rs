@@ -275,7 +275,7 @@ fn dashboard_json() -> Value {
     serde_json::from_str(&read("deploy/grafana/weir.json")).expect("JSON")
 }
 
-/// The expressions beside the names of CloudWatch.
+/// The expressions beside the names of AWS.
 fn documented() -> Vec<(String, String)> {
     let text = read("docs/metrics.md");
     let (_, section) = text.split_once("\n## CloudWatch names beside ours\n").expect("the section");
