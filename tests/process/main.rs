@@ -12,6 +12,7 @@ mod changes;
 mod checks;
 mod cli;
 mod commands;
+mod dashboards;
 mod drain;
 mod explain;
 mod flash;
