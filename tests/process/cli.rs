@@ -132,7 +132,10 @@ fn demo_answers_on_8090_and_8080_from_three_targets() {
             return;
         }
     }
-    let mut demo = Command::new(BINARY).arg("demo").stdout(Stdio::null()).spawn().expect("weir starts");
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut demo = Command::new(BINARY);
+    let demo = demo.arg("demo").env("TMPDIR", folder.path()).stdout(Stdio::null());
+    let mut demo = demo.spawn().expect("weir starts");
     let answers = std::panic::catch_unwind(|| {
         wait_until("the demo is ready", || admin::get(admin, "/readyz").is_ok_and(|reply| reply.status == 200));
         [tcp, http].map(|listener| {

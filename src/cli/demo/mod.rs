@@ -61,6 +61,8 @@ pub(super) fn demo(log_lines_dropped: Option<ErrorCounter>) -> Result<(), String
     }
     // What is tried by the API is kept for as long as the demo runs.
     let state_dir = std::env::temp_dir().join(format!("weir-demo-{}", std::process::id()));
+    // Of a demo that was killed and had the same number.
+    let _ = fs::remove_dir_all(&state_dir);
     let result = super::run(&Options {
         source: Source::Demo { text: CONFIG, state_dir: state_dir.clone() },
         drain: DRAIN,
