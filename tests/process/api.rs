@@ -51,7 +51,8 @@ fn visits(web: SocketAddr, count: usize) -> Vec<String> {
 fn r_g10_r_w1_targets_are_registered_weighed_moved_and_removed_and_requests_follow_at_once() {
     let folder = tempfile::tempdir().expect("a directory");
     let (config, web) = managed(folder.path());
-    let weir = Weir::start(config.shards(2));
+    // One shard: each has turns of its own, so that shares are exact of one alone.
+    let weir = Weir::start(config.shards(1));
     assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 503);
     let [a, b, c] = ["a", "b", "c"].map(http_target::start);
 
@@ -76,6 +77,69 @@ fn r_g10_r_w1_targets_are_registered_weighed_moved_and_removed_and_requests_foll
     assert_eq!(revision["revision"], last);
     assert!(revision["who"].as_str().is_some_and(|who| who.starts_with("api client 127.0.0.1:")), "{revision}");
     assert_eq!(revision["what"], json!([format!("target group \"app\": target {}: removed", c.address)]));
+}
+
+/// Two machines, another address of an interface, and one in a data centre: bound, weighed, moved and unbound.
+#[test]
+fn r_g2_r_g3_r_g10_the_walk_of_the_guide_and_requests_follow_each_step() {
+    let [first, second, third, fourth] = [1, 2, 3, 4].map(|last| place::free_on(Ipv4Addr::new(127, 201, 0, last)));
+    let _targets = [(first, "cvm 1"), (second, "cvm 2"), (third, "eni"), (fourth, "idc")]
+        .map(|(address, name)| Target::start_at(address, http_target::named(name)));
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut config, web) = managed(folder.path());
+    config.keys += "\ncross_network = true\nsnat_addresses = \"127.0.0.9\"";
+    config.tables = format!(
+        "[[instance]]\nid = \"ins-1\"\naddress = \"{}\"\n[[instance]]\nid = \"ins-2\"\naddress = \"{}\"\n\
+         [[eni]]\nid = \"eni-1\"\ninstance_id = \"ins-2\"\naddresses = \"{}\"\n",
+        first.ip(),
+        second.ip(),
+        third.ip()
+    );
+    let weir = Weir::start(config.shards(1));
+    let answers = |count| {
+        let mut names = visits(web, count);
+        names.dedup();
+        names
+    };
+    let types = || {
+        let targets = weir.json(APP)["targets"].as_array().expect("a list").clone();
+        targets.iter().map(|target| target["type"].as_str().expect("a type").to_owned()).collect::<Vec<_>>()
+    };
+
+    let instances = json!({ "targets": [
+        { "instance_id": "ins-1", "port": first.port() },
+        { "instance_id": "ins-2", "port": second.port() },
+    ]});
+    weir.send(&format!("POST {APP}"), &instances);
+    assert_eq!(answers(20), ["cvm 1", "cvm 2"]);
+    let others = json!({ "targets": [
+        { "type": "eni", "eni_id": "eni-1", "port": third.port() },
+        { "type": "idc", "address": fourth.ip(), "port": fourth.port() },
+    ]});
+    weir.send(&format!("POST {APP}"), &others);
+    assert_eq!(types(), ["cvm", "cvm", "eni", "idc"]);
+    assert_eq!(weir.target("app", second)["instance_id"], "ins-2");
+    assert_eq!(answers(40), ["cvm 1", "cvm 2", "eni", "idc"]);
+
+    weir.send(&format!("PATCH {APP}"), &weight(first, 0));
+    assert_eq!(answers(30), ["cvm 2", "eni", "idc"]);
+    let many = [(first, 100), (second, 0), (third, 0)];
+    let many = many.map(|(at, weight)| json!({ "address": at.ip(), "port": at.port(), "weight": weight }));
+    weir.send(&format!("PATCH {APP}"), &json!({ "targets": many }));
+    let names = visits(web, 110);
+    assert_eq!(names.iter().filter(|name| *name == "cvm 1").count(), 100, "100 to 10");
+
+    let moved = Target::start_at(place::free_on(Ipv4Addr::new(127, 201, 0, 4)), http_target::named("idc, moved"));
+    let port = json!({ "address": fourth.ip(), "port": fourth.port(), "new_port": moved.address.port() });
+    weir.send(&format!("PATCH {APP}"), &json!({ "targets": [port] }));
+    weir.send(&format!("DELETE {APP}"), &targets(&[first]));
+    assert_eq!(answers(10), ["idc, moved"]);
+    weir.send(&format!("DELETE {APP}"), &targets(&[second, third, moved.address]));
+    assert_eq!(types(), Vec::<String>::new());
+    assert_eq!(http::ask(web, http::get("/")).expect("an answer").status(), 503);
+
+    let wrong = json!({ "targets": [{ "type": "eni", "address": first.ip(), "port": 80 }] }).to_string();
+    assert_eq!(refused(&weir, &format!("POST {APP}"), "", &wrong), (422, "invalid".into()), "a primary address");
 }
 
 #[test]
