@@ -3,7 +3,7 @@
 //!     load --> check host --> admin socket --> shards --> first revision --> signals --HUP--> reload
 //!                                                                              `--TERM, INT--> drain --> end
 //!
-//! How a revision comes into effect is change.rs. Signals that come while a reload runs make one further reload, not many.
+//! How a revision comes into effect is change/mod.rs. Signals that come while a reload runs make one further reload, not many.
 
 use std::io;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
 //!                                                               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
-//!                                                               |---> mutations --> control/change.rs
+//!                                                               |---> mutations --> control/change/mod.rs
 //!                                                               `---> page: / and /v1/events
 //! ```
 //!

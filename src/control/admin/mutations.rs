@@ -33,6 +33,8 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 const KEY_BYTES_MAX: usize = 128;
 
 type Shared = State<Arc<Control>>;
+/// Where a request goes, and who sends it: the group's name or the revision is of the path.
+type Place = (Shared, Extension<Client>, Path<String>);
 type Answer = Result<Json<Value>, ApiError>;
 
 #[derive(Deserialize)]
@@ -41,40 +43,29 @@ struct Targets<T> {
     targets: Vec<T>,
 }
 
-pub(super) async fn register(
-    State(control): Shared,
-    Extension(client): Extension<Client>,
-    Path(group): Path<String>,
-    request: Request<Body>,
-) -> Answer {
-    let (terms, Targets::<NewTarget> { targets }) = read(request).await?;
-    make(&control, client, terms, Wanted::Change(Change::Register { group: group.into(), targets })).await
+pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
+    change_targets(place, request, |group, targets: Vec<NewTarget>| Change::Register { group, targets }).await
 }
 
-pub(super) async fn deregister(
-    State(control): Shared,
-    Extension(client): Extension<Client>,
-    Path(group): Path<String>,
-    request: Request<Body>,
-) -> Answer {
-    let (terms, Targets::<Which> { targets }) = read(request).await?;
-    make(&control, client, terms, Wanted::Change(Change::Deregister { group: group.into(), targets })).await
+pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
+    change_targets(place, request, |group, targets: Vec<Which>| Change::Deregister { group, targets }).await
 }
 
-pub(super) async fn update(
-    State(control): Shared,
-    Extension(client): Extension<Client>,
-    Path(group): Path<String>,
+pub(super) async fn update(place: Place, request: Request<Body>) -> Answer {
+    change_targets(place, request, |group, targets: Vec<TargetUpdate>| Change::Update { group, targets }).await
+}
+
+async fn change_targets<T: DeserializeOwned>(
+    (State(control), Extension(client), Path(name)): Place,
     request: Request<Body>,
+    of: fn(Arc<str>, Vec<T>) -> Change,
 ) -> Answer {
-    let (terms, Targets::<TargetUpdate> { targets }) = read(request).await?;
-    make(&control, client, terms, Wanted::Change(Change::Update { group: group.into(), targets })).await
+    let (terms, Targets { targets }) = read(request).await?;
+    make(&control, client, terms, Wanted::Change(of(name.into(), targets))).await
 }
 
 pub(super) async fn restore(
-    State(control): Shared,
-    Extension(client): Extension<Client>,
-    Path(revision): Path<String>,
+    (State(control), Extension(client), Path(revision)): Place,
     request: Request<Body>,
 ) -> Answer {
     let Ok(revision) = revision.parse() else {

@@ -10,6 +10,8 @@
 //! kept before a shard hears of it, so that no change that was answered is lost with the process (requirement K4).
 //! Always: what is in effect, the ledger and the store are of the same revision, or the process says that they are not.
 
+mod error;
+
 use std::collections::VecDeque;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -17,14 +19,15 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::bind::BindError;
+pub use error::KeptError;
+pub(in crate::control) use error::{ChangeError, NotApplied, NotReloaded};
+
 use super::error::StartError;
 use super::run::Source;
 use super::state::{Control, Phase, Revision};
-use super::store::{Saved, Store, StoreError};
+use super::store::{Saved, Store};
 use super::{bind, shards};
-use crate::access_log::ApplyError;
-use crate::config::{self, Change, Changes, Errors, Known, Refused, Snapshot};
+use crate::config::{self, Change, Changes, Known, Snapshot};
 use crate::inventory::Door;
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
@@ -32,7 +35,7 @@ const ANSWERS_KEPT: usize = 1000;
 
 /// What is desired, and where it is kept.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(in crate::control) struct Ledger {
     /// What the file says.
     base: Arc<Snapshot>,
     kept: Kept,
@@ -62,19 +65,19 @@ struct Answered {
 
 /// A request of the API.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(in crate::control) struct Asked {
     /// Who asks: the client's address.
-    pub(super) who: String,
-    pub(super) what: Wanted,
+    pub(in crate::control) who: String,
+    pub(in crate::control) what: Wanted,
     /// `If-Match`: the revision that the client has seen.
-    pub(super) if_revision: Option<u64>,
+    pub(in crate::control) if_revision: Option<u64>,
     /// `Idempotency-Key`, and a digest of the request that it came with.
-    pub(super) key: Option<(String, String)>,
+    pub(in crate::control) key: Option<(String, String)>,
 }
 
 /// What a request of the API wants.
 #[derive(Debug)]
-pub(super) enum Wanted {
+pub(in crate::control) enum Wanted {
     Change(Change),
     /// What the API had changed as of a revision.
     Restore(u64),
@@ -98,62 +101,6 @@ impl Cause {
     }
 }
 
-/// Why a request of the API changes nothing, unless it says that it does.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ChangeError {
-    #[error("{0}")]
-    Refused(Refused),
-    #[error("the balancer is at revision {now}, and the request is for {expected}")]
-    OtherRevision { now: u64, expected: u64 },
-    #[error("another request came with this Idempotency-Key (revision {0})")]
-    KeyTaken(u64),
-    #[error("there is no revision {0} in state_dir")]
-    NoRevision(u64),
-    #[error("[balancer] state_dir is not set: what the API changes would not survive a restart")]
-    NothingKeeps,
-    #[error("weir is starting or stopping")]
-    NotServing,
-    #[error("{0}")]
-    NotApplied(NotApplied),
-}
-
-/// Why a snapshot is not in effect everywhere.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotApplied {
-    /// Addresses cannot be bound: nothing changed.
-    #[error("{}", lines(.0))]
-    Bind(Vec<BindError>),
-    /// The access log cannot be opened: nothing changed.
-    #[error("{0}")]
-    AccessLog(ApplyError),
-    /// It cannot be kept: nothing changed.
-    #[error("{0}")]
-    Store(KeptError),
-    /// These shards have not answered: they take it when they come round.
-    #[error("revision {revision} is kept, and shards {} have not taken it yet: no answer", super::host::ranges(.shards))]
-    Unconfirmed {
-        /// The revision.
-        revision: u64,
-        /// Who is missing.
-        shards: Vec<usize>,
-    },
-}
-
-fn lines(errors: &[BindError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-impl std::fmt::Display for NotReloaded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            NotReloaded::Config(errors) => errors.fmt(f),
-            NotReloaded::NotRead(error) => write!(f, "the config file was not read to its end: {error}"),
-            NotReloaded::NotServing => f.write_str("weir is starting or stopping"),
-            NotReloaded::NotApplied(error) => error.fmt(f),
-        }
-    }
-}
-
 impl Kept {
     /// What the file is read beside.
     fn known(&self) -> Known {
@@ -166,7 +113,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The store does not open, or what was kept is not what this version of weir keeps.
-    pub(super) fn open(base: Snapshot, source: &Source) -> Result<(Self, u64), StartError> {
+    pub(in crate::control) fn open(base: Snapshot, source: &Source) -> Result<(Self, u64), StartError> {
         let Some(folder) = base.state_dir.clone() else {
             return Ok((Ledger { base: Arc::new(base), kept: Kept::default(), store: None }, 0));
         };
@@ -182,12 +129,12 @@ impl Ledger {
     }
 
     /// The snapshot that is desired.
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(in crate::control) fn snapshot(&self) -> Snapshot {
         self.kept.changes.over(&self.base)
     }
 
     /// Those that are kept, the oldest first.
-    pub(super) fn revisions(&self) -> VecDeque<Revision> {
+    pub(in crate::control) fn revisions(&self) -> VecDeque<Revision> {
         let kept = self.store.iter().flat_map(Store::revisions);
         let revisions = kept.map(|meta| Revision {
             number: meta.revision,
@@ -214,42 +161,8 @@ fn kept_of(saved: &Saved) -> Result<Kept, KeptError> {
     serde_json::from_slice(&saved.body).map_err(|error| KeptError::Foreign { revision: saved.revision, error })
 }
 
-/// Why what the API changed cannot be had, or cannot be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum KeptError {
-    /// The store says why.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    /// A whole file of another program, or of a later version.
-    #[error(
-        "state_dir: revision {revision} is whole, and not what this version of weir keeps: {error}; run the version that wrote it, or \
-         set the file aside: mv revision-{revision} revision-{revision}.aside"
-    )]
-    Foreign {
-        /// Its number.
-        revision: u64,
-        /// Where its text is other than expected.
-        error: serde_json::Error,
-    },
-    /// The thread that writes ended: a bug.
-    #[error("state_dir: nothing can be kept any more; restart weir")]
-    Gone,
-}
-
-/// Why a reload changed nothing, unless it says that it did.
-#[derive(Debug)]
-pub(super) enum NotReloaded {
-    /// Everything that is wrong with the file.
-    Config(Errors),
-    /// Reading it did not come to an end.
-    NotRead(String),
-    /// Weir starts or stops.
-    NotServing,
-    NotApplied(NotApplied),
-}
-
 /// Brings what the start read into effect.
-pub(super) async fn start(control: &Control) -> Result<u64, NotApplied> {
+pub(in crate::control) async fn start(control: &Control) -> Result<u64, NotApplied> {
     let mut ledger = control.ledger.lock().await;
     ledger.warn_of_waiting();
     let kept = ledger.kept.clone();
@@ -257,7 +170,7 @@ pub(super) async fn start(control: &Control) -> Result<u64, NotApplied> {
 }
 
 /// Reads the file again, and brings what it says now and what the API changed into effect. Gives the revision.
-pub(super) async fn reload(control: &Control) -> Result<u64, NotReloaded> {
+pub(in crate::control) async fn reload(control: &Control) -> Result<u64, NotReloaded> {
     let result = try_reload(control).await;
     control.state().reloads.count(result.is_ok());
     result
@@ -292,14 +205,14 @@ async fn rebase(control: &Control, ledger: &mut Ledger, base: Snapshot) -> Resul
 
 /// As `reload`, of a file that says this.
 #[cfg(test)]
-pub(super) async fn reload_as(control: &Control, base: Snapshot) -> Result<u64, NotApplied> {
+pub(in crate::control) async fn reload_as(control: &Control, base: Snapshot) -> Result<u64, NotApplied> {
     rebase(control, &mut *control.ledger.lock().await, base).await
 }
 
 #[cfg(test)]
 impl Ledger {
     /// One that nothing keeps.
-    pub(super) fn of(base: &Snapshot) -> Self {
+    pub(in crate::control) fn of(base: &Snapshot) -> Self {
         Ledger { base: Arc::new(base.clone()), kept: Kept::default(), store: None }
     }
 }
@@ -320,7 +233,7 @@ fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
 }
 
 /// Makes a change of the API. Gives the revision that has it.
-pub(super) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
+pub(in crate::control) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     let mut ledger = control.ledger.lock().await;
     if control.state().phase != Phase::Serving {
         return Err(ChangeError::NotServing);
@@ -375,6 +288,7 @@ async fn bring_into_effect(
     let old = Arc::clone(&control.state().snapshot);
     let new = Arc::new(Snapshot { revision: old.revision + 1, ..kept.changes.over(&ledger.base) });
     kept.door = new.door;
+    let body = serde_json::to_vec(&kept).map_err(|error| NotApplied::Store(KeptError::NoText(error)))?;
     let cores: Vec<usize> = control.shards.iter().map(|shard| shard.core).collect();
     let sockets = bind::bind(&bind::added(&old, &new), &cores).map_err(NotApplied::Bind)?;
     bind::warn_of_long_groups(&old, &new);
@@ -389,7 +303,6 @@ async fn bring_into_effect(
     }
     let revision = Revision { number: new.revision, applied_at: now, who: cause.who(), what };
     if let Some(store) = ledger.store.take() {
-        let body = serde_json::to_vec(&kept).unwrap_or_default();
         let saved =
             Saved { revision: new.revision, at: now, who: revision.who.clone(), what: revision.what.join("\n"), body };
         if let Err(error) = save(ledger, store, saved).await {

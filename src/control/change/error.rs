@@ -1,0 +1,102 @@
+//! Why a change is not made, not kept, or not in effect everywhere.
+
+use std::fmt;
+
+use crate::access_log::ApplyError;
+use crate::config::{Errors, Refused};
+use crate::control::bind::BindError;
+use crate::control::host;
+use crate::control::store::StoreError;
+
+/// Why a request of the API changes nothing, unless it says that it does.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::control) enum ChangeError {
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("the balancer is at revision {now}, and the request is for {expected}")]
+    OtherRevision { now: u64, expected: u64 },
+    #[error("another request came with this Idempotency-Key (revision {0})")]
+    KeyTaken(u64),
+    #[error("there is no revision {0} in state_dir")]
+    NoRevision(u64),
+    #[error("[balancer] state_dir is not set: what the API changes would not survive a restart")]
+    NothingKeeps,
+    #[error("weir is starting or stopping")]
+    NotServing,
+    #[error("{0}")]
+    NotApplied(NotApplied),
+}
+
+/// Why a snapshot is not in effect everywhere.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::control) enum NotApplied {
+    /// Addresses cannot be bound: nothing changed.
+    #[error("{}", lines(.0))]
+    Bind(Vec<BindError>),
+    /// The access log cannot be opened: nothing changed.
+    #[error("{0}")]
+    AccessLog(ApplyError),
+    /// It cannot be kept: nothing changed.
+    #[error("{0}")]
+    Store(KeptError),
+    /// These shards have not answered: they take it when they come round.
+    #[error("revision {revision} is kept, and shards {} have not taken it yet: no answer", host::ranges(.shards))]
+    Unconfirmed {
+        /// The revision.
+        revision: u64,
+        /// Who is missing.
+        shards: Vec<usize>,
+    },
+}
+
+fn lines(errors: &[BindError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Why a reload changed nothing, unless it says that it did.
+#[derive(Debug)]
+pub(in crate::control) enum NotReloaded {
+    /// Everything that is wrong with the file.
+    Config(Errors),
+    /// Reading it did not come to an end.
+    NotRead(String),
+    /// Weir starts or stops.
+    NotServing,
+    NotApplied(NotApplied),
+}
+
+impl fmt::Display for NotReloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotReloaded::Config(errors) => errors.fmt(f),
+            NotReloaded::NotRead(error) => write!(f, "the config file was not read to its end: {error}"),
+            NotReloaded::NotServing => f.write_str("weir is starting or stopping"),
+            NotReloaded::NotApplied(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why what the API changed cannot be had, or cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// The store says why.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A whole file of another program, or of a later version.
+    #[error(
+        "state_dir: revision {revision} is whole, and not what this version of weir keeps: {error}; run the version that wrote it, or \
+         set the file aside: mv revision-{revision} revision-{revision}.aside"
+    )]
+    Foreign {
+        /// Its number.
+        revision: u64,
+        /// Where its text is other than expected.
+        error: serde_json::Error,
+    },
+    /// It cannot be written as text: a bug.
+    #[error("state_dir: the state cannot be written as text: {0}; nothing changed")]
+    NoText(serde_json::Error),
+    /// The thread that writes ended: a bug.
+    #[error("state_dir: nothing can be kept any more; restart weir")]
+    Gone,
+}
