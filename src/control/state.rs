@@ -16,7 +16,7 @@ use crate::access_log::Writer;
 use crate::config::Snapshot;
 
 /// How many revisions are kept for the operator to look at.
-pub(super) const REVISIONS_MAX: usize = 100;
+const REVISIONS_MAX: usize = 100;
 
 /// Shared by the control loop and the admin endpoint's requests.
 #[derive(Debug)]

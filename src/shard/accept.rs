@@ -69,8 +69,9 @@ pub(super) struct Acceptor {
     pub(super) listening: RefCell<Rc<Listening>>,
     /// Until it closes.
     socket: RefCell<Option<Rc<TcpListener>>>,
-    /// What the socket came with, or got since.
-    filter: RefCell<SocketFilter>,
+    /// What the socket got. `None`: what it came with, which the kernel may have refused, or what it has refused since; the next
+    /// snapshot tries again.
+    filter: RefCell<Option<SocketFilter>>,
     closing: Cell<bool>,
     closed: Cell<bool>,
     waker: Cell<Option<Waker>>,
@@ -80,11 +81,10 @@ impl Acceptor {
     /// Begins to accept on `socket`.
     pub(super) fn start(shard: &Rc<Shard>, socket: OwnedFd, listening: Rc<Listening>) -> Rc<Self> {
         let socket = Rc::new(TcpListener::new(&shard.ring, socket));
-        let filter = listening.config.borrow().gate.filter.clone();
         let acceptor = Rc::new(Acceptor {
             listening: RefCell::new(listening),
             socket: RefCell::new(Some(Rc::clone(&socket))),
-            filter: RefCell::new(filter),
+            filter: RefCell::default(),
             closing: Cell::new(false),
             closed: Cell::new(false),
             waker: Cell::new(None),
@@ -104,11 +104,15 @@ impl Acceptor {
     fn set_filter(&self, listening: &Listening) {
         let config = listening.config.borrow();
         let socket = self.socket.borrow();
-        let Some(socket) = socket.as_ref().filter(|_| *self.filter.borrow() != config.gate.filter) else { return };
-        if let Err(error) = socket.set_filter(&config.gate.filter.for_kernel()) {
+        let Some(socket) = socket.as_ref().filter(|_| self.filter.borrow().as_ref() != Some(&config.gate.filter))
+        else {
+            return;
+        };
+        let set = socket.set_filter(&config.gate.filter.for_kernel());
+        self.filter.replace(set.is_ok().then(|| config.gate.filter.clone()));
+        if let Err(error) = set {
             warn_not_filtered(&config.name, &error);
         }
-        self.filter.replace(config.gate.filter.clone());
     }
 
     /// Packets that the kernel has dropped for the socket.

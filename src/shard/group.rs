@@ -124,11 +124,10 @@ impl TargetState {
     /// known yet.
     fn moves(&self, config: &Target) -> bool {
         self.kind.set(config.kind);
-        let before = self.instance_id.replace(config.instance_id.clone());
-        config.kind == TargetKind::Eni
-            && before.is_some()
-            && config.instance_id.is_some()
-            && before != config.instance_id
+        // For a time nobody may know where it is: that is no machine.
+        let Some(now) = &config.instance_id else { return false };
+        let before = self.instance_id.replace(Some(now.clone()));
+        config.kind == TargetKind::Eni && before.is_some_and(|before| before != *now)
     }
 
     fn unbind(&self) {

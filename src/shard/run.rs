@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime};
 
+use quanta::Instant;
 use tokio::sync::oneshot;
 
 use super::accept::Acceptor;
@@ -78,6 +79,8 @@ pub(super) struct Shard {
     pub(super) shards: usize,
     pub(super) core: usize,
     connections_max: Cell<usize>,
+    /// See `make_room`.
+    room_made_at: Cell<Instant>,
     pub(super) ring: Ring,
     pub(super) table: Table,
     pub(super) access_log: RefCell<Sink>,
@@ -152,6 +155,7 @@ impl Shard {
             shards: setup.shards,
             core: setup.core,
             connections_max: Cell::new(0),
+            room_made_at: Cell::new(ring.now()),
             ring,
             table: Table::default(),
             access_log: RefCell::new(access_log),
@@ -383,7 +387,9 @@ impl Shard {
     /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5).
     pub(super) fn make_room(&self) {
         let most = 2 * self.connections_max.get();
-        if self.ring.sockets() >= most - most / 16 {
+        let now = self.ring.now();
+        // Once a turn: a look at every target for each newcomer would be dear when all are busy.
+        if self.ring.sockets() >= most - most / 16 && self.room_made_at.replace(now) != now {
             self.each_group(Group::drop_idle);
         }
     }

@@ -110,7 +110,7 @@ fn r_g5_an_address_without_a_free_port_gives_way_to_the_next() {
 }
 
 #[test]
-fn r_g5_without_a_pool_an_idc_target_is_refused_and_nothing_changes() {
+fn r_g5_without_cross_network_or_a_pool_an_idc_target_is_refused_and_nothing_changes() {
     let target = Target::start(handlers::identify("a"));
     let (config, web) = Config::relay(&[target.address]);
     let mut config = config;
@@ -125,5 +125,8 @@ fn r_g5_without_a_pool_an_idc_target_is_refused_and_nothing_changes() {
         weir.log()
             .contains("\"idc\" targets are outside the balancer's network; set cross_network = true in [balancer]")
     );
+    with_idc.keys = "cross_network = true".into();
+    assert_eq!(weir.reload(&with_idc.to_toml()), Reload::Rejected);
+    assert!(weir.log().contains("there is no IPv4 address that connections to \"idc\" targets can leave from"));
     assert_eq!(client::ask(web).expect("an answer"), "a");
 }
