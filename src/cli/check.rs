@@ -1,12 +1,19 @@
-//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake.
+//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake. The config is
+//! looked at beside what the API changed, as `weir run` does.
 
 use std::path::Path;
 
 use super::show::counted;
-use crate::config::{self, Known, Snapshot};
+use crate::config::Snapshot;
+use crate::control::{Beside, beside_what_is_kept};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
-    let snapshot = config::load(path, &Known::default()).map_err(|errors| errors.to_string())?;
+    let (snapshot, beside) = beside_what_is_kept(path).map_err(|errors| errors.to_string())?;
+    match beside {
+        Beside::Nothing => {}
+        Beside::Revision(revision) => println!("beside what the API had changed as of revision {revision}"),
+        Beside::Unreadable(why) => println!("not beside what the API changed: {why}"),
+    }
     snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())

@@ -24,6 +24,7 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
             lines.push(format!("{name}: changed"));
         }
     }
+    machines(old, new, &mut lines);
     listeners(old, new, &mut lines);
     groups(old, new, &mut lines);
     if lines.len() > limits::DIFFERENCES_SHOWN_MAX {
@@ -32,6 +33,23 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         lines.push(format!("and {more} more"));
     }
     lines
+}
+
+fn machines(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
+    if Arc::ptr_eq(&old.inventory, &new.inventory) {
+        return;
+    }
+    let (before, after) = (&old.inventory, &new.inventory);
+    let gone = before.iter().map(|record| record.which()).filter(|which| after.get(which).is_none());
+    lines.extend(gone.map(|which| format!("{which}: removed")));
+    for record in after.iter() {
+        let which = record.which();
+        match before.get(&which) {
+            None => lines.push(format!("{which}: added")),
+            Some(known) if known != record => lines.push(format!("{which}: changed")),
+            Some(_) => {}
+        }
+    }
 }
 
 fn listeners(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {

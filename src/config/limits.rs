@@ -211,6 +211,9 @@ pub const WEIGHT: RangeInclusive<u8> = 0..=100;
 /// Targets that one request of the API may name. Ours: CLB takes 20, ALB 1,000 in a group.
 pub const CHANGE_TARGETS_MAX: usize = 1000;
 
+/// Records that the API may have put into the inventory. Ours: all of them are written with each change.
+pub const RECORDS_MAX: usize = 20_000;
+
 /// Lines of what a revision changed. Ours: more than anybody reads.
 pub const DIFFERENCES_SHOWN_MAX: usize = 100;
 

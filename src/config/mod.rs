@@ -1,12 +1,12 @@
 //! The config: the TOML as typed becomes the snapshot that shards run on.
 //!
-//!     file --load--> text --toml--> table with spans --raw--> Raw --resolve--> Snapshot
+//!     file --read--> Text --toml--> table with spans --raw--> Raw --resolve--> Snapshot
 //!                                        `------------ every mistake -------> Errors
 //!
 //! Each step goes on after a mistake, so the operator sees all of them at once. One exception: a text that is not TOML is
 //! not looked at further, because what is left of it would be reported as missing.
-//! Pure apart from `load` and `parse`, which look at the clock: text in, a snapshot or errors out. `load` also reads the files
-//! that the text names, so that nothing else has to.
+//! Pure apart from `parse`, which looks at the clock, and from `Text`, which reads the file and those that it names, so that
+//! nothing else has to: text in, a snapshot or errors out.
 //! Always: a snapshot comes out only where nothing was reported, so what it says holds without further checks.
 #![forbid(unsafe_code)]
 
@@ -22,15 +22,18 @@ mod resolve;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use toml::de::DeTable;
 
-pub use changes::{Change, Changes, GroupChanges, NewTarget, Refused, RefusedCode, Registered, TargetUpdate, Which};
+pub use changes::{
+    Change, Changes, GroupChanges, NewTarget, Over, Refused, RefusedCode, Registered, TargetUpdate, TargetsChange,
+    Waiting, Which,
+};
 pub use difference::difference;
 pub use error::{ConfigError, Errors};
 pub use private::is_private;
@@ -40,11 +43,12 @@ pub use snapshot::{
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
     Protocol, SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
+pub use text::Text;
 
 use error::{Report, Wrong};
 use files::Files;
 
-use crate::inventory::{Door, Inventory};
+use crate::inventory::{Door, Records};
 
 /// What the config is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,34 +62,10 @@ pub enum Mode {
 /// What a config is read beside: by default nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Machines that the file need not name. What the file says of one counts.
-    pub inventory: Arc<Inventory>,
+    /// Machines that the file need not name: the API's. What the file says of one counts.
+    pub records: Records,
     /// The side of the door that the balancer is on: `Snapshot::door` of what ran before (requirement G6).
     pub door: Door,
-}
-
-/// Reads a config file into the snapshot of revision 1.
-///
-/// # Errors
-/// Everything that is wrong with the file, or why it cannot be read.
-pub fn load(path: &Path, known: &Known) -> Result<Snapshot, Errors> {
-    let name = path.display().to_string();
-    let bytes = match files::read_from_disk(path, limits::FILE_BYTES_MAX + 1) {
-        Ok(content) => content.bytes,
-        Err(error) => return Err(Errors::of_file(name, files::unreadable(&error))),
-    };
-    if bytes.len() > limits::FILE_BYTES_MAX {
-        let what = format!("the file is larger than {} MiB", limits::FILE_BYTES_MAX >> 20);
-        return Err(Errors::of_file(name, Wrong::new(what, "check that this is the config file")));
-    }
-    match str::from_utf8(&bytes) {
-        Ok(text) => {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            let files = Files { folder, read: &files::read_from_disk };
-            parse_with(&name, text, Mode::Run, &files, (known, SystemTime::now()))
-        }
-        Err(error) => Err(not_utf8(&name, &bytes, error.valid_up_to())),
-    }
 }
 
 /// Makes the snapshot of revision 1 of a config text that names no file to read; `file_name` is what errors call it.

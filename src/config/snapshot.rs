@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acl::{Gate, SecurityGroup, Transport};
-use crate::inventory::{Addresses, Binding, CrossRegion, Door, Id, Inventory, Place};
+use crate::inventory::{Addresses, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
 
@@ -36,8 +36,10 @@ pub struct Snapshot {
     pub listeners: Vec<Arc<Listener>>,
     /// `[[target_group]]`, in the order of the file.
     pub groups: Vec<Arc<TargetGroup>>,
-    /// `[[instance]]`, `[[eni]]` and `[[scaling_group]]`.
+    /// The machines that are known: `[[instance]]`, `[[eni]]` and `[[scaling_group]]`, and the API's that fit them.
     pub inventory: Arc<Inventory>,
+    /// Those of the file: the API may not change them.
+    pub inventory_of_file: Arc<Inventory>,
     /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
     /// log each, with the line of the file.
     pub left_out: Vec<String>,
@@ -307,8 +309,9 @@ pub struct TargetGroup {
     pub targets: Vec<Target>,
 }
 
-/// Whose the targets of a group are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Whose the targets of a group are, and a record of the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Managed {
     /// The file lists them.
     #[default]
@@ -513,18 +516,6 @@ impl Balancer {
 }
 
 impl TargetGroup {
-    /// Its targets, as changes of the inventory look at them.
-    pub fn bindings(&self) -> impl Iterator<Item = Binding<'_>> {
-        self.targets.iter().map(|target| Binding {
-            group: &self.name,
-            address: target.address,
-            kind: target.kind,
-            instance: target.instance_id.as_deref(),
-            eni: target.eni_id.as_deref(),
-            region: target.region.as_deref(),
-        })
-    }
-
     /// The zone whose targets go first while one of them is healthy (requirement B3). `None`: zones are no matter, because
     /// the group crosses them, or nobody said where the balancer is, or where any target is.
     #[must_use]

@@ -25,7 +25,7 @@ mod store;
 mod tests;
 
 pub use bind::BindError;
-pub use change::KeptError;
+pub use change::{Beside, KeptError, beside_what_is_kept};
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};

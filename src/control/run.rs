@@ -15,12 +15,12 @@ use tokio::time::{Instant, interval, sleep};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::bind::BindError;
-use super::change::{self, Ledger, NotApplied, NotReloaded};
+use super::change::{self, ChangeError, Ledger, NotApplied};
 use super::error::StartError;
 use super::state::{Control, Given, Phase};
 use super::{admin, bind, host, notify, shards};
 use crate::access_log::Writer;
-use crate::config::{self, Balancer, Errors, Known, Listener, Mode, Snapshot};
+use crate::config::{Balancer, Errors, Listener, Snapshot, Text};
 use crate::ring::check;
 
 /// How long a stop waits for connections by default. Ours: below the 90 s after which systemd kills.
@@ -64,14 +64,11 @@ impl Source {
     /// Reads it.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
-    pub fn load(&self, known: &Known) -> Result<Snapshot, Errors> {
+    /// Why it cannot be read.
+    pub fn read(&self) -> Result<Text, Errors> {
         match self {
-            Source::File(path) => config::load(path, known),
-            Source::Demo { text, state_dir } => {
-                let snapshot = config::parse("demo", text, Mode::Demo)?;
-                Ok(Snapshot { state_dir: Some(state_dir.clone()), ..snapshot })
-            }
+            Source::File(path) => Text::read(path),
+            Source::Demo { text, state_dir } => Ok(Text::of_demo(text, state_dir)),
         }
     }
 }
@@ -82,7 +79,8 @@ impl Source {
 /// It did not come to serve.
 pub fn run(options: &Options) -> Result<(), StartError> {
     let started_at = SystemTime::now();
-    let snapshot = options.source.load(&Known::default())?;
+    let (ledger, revision) = Ledger::open(options.source.read()?)?;
+    let snapshot = ledger.snapshot();
     let cores = host::resolve_cores(&snapshot.cores, &host::allowed_cores()).map_err(StartError::Cores)?;
     let failed: Vec<_> = check::host().into_iter().filter(|finding| finding.level == check::Level::Fail).collect();
     if !failed.is_empty() {
@@ -92,7 +90,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         tracing::warn!("the limits of descriptors and locked memory stay as they are: {error}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(options, snapshot, &cores, started_at));
+    let result = runtime.block_on(serve(options, (ledger, revision, snapshot), &cores, started_at));
     // A config that is still being read is nobody's any more.
     runtime.shutdown_background();
     result
@@ -100,14 +98,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
 async fn serve(
     options: &Options,
-    snapshot: Snapshot,
+    (ledger, revision, snapshot): (Ledger, u64, Snapshot),
     cores: &[usize],
     started_at: SystemTime,
 ) -> Result<(), StartError> {
     let mut signals = Signals::new()?;
     let door = admin::Door::open(&snapshot.admin).map_err(StartError::Admin)?;
-    let (ledger, revision) = Ledger::open(snapshot, &options.source)?;
-    let snapshot = ledger.snapshot();
     let empty = Snapshot {
         revision,
         balancer: Balancer { snat_addresses: Arc::default(), ..snapshot.balancer.clone() },
@@ -212,7 +208,7 @@ async fn reload(control: &Control) {
     notify::reloading();
     match change::reload(control).await {
         Ok(revision) => tracing::info!(revision, "config reloaded"),
-        Err(NotReloaded::NotApplied(error @ NotApplied::Unconfirmed { .. })) => {
+        Err(ChangeError::NotApplied(error @ NotApplied::Unconfirmed { .. })) => {
             tracing::error!("config reloaded: {error}");
         }
         Err(error) => {

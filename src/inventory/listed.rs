@@ -7,17 +7,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
-
+use super::given::{Record, RecordId, RecordKind, Records};
 use super::id::Id;
 use super::records::{Eni, Instance, InstanceState, ScalingGroup};
 use super::refusal::{Field, Refusal, Why};
 use crate::config::{self, limits};
 
-/// All machines, interfaces and scaling groups that are known. As JSON it is `{"instances": [..], "enis": [..],
-/// "scaling_groups": [..]}`, each list by id.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Lists", into = "Lists")]
+/// All machines, interfaces and scaling groups that are known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
     instances: BTreeMap<Id, Instance>,
     enis: BTreeMap<Id, Eni>,
@@ -204,17 +201,56 @@ impl Inventory {
         self.scaling_groups.remove(name)
     }
 
-    /// Adds what another inventory has, such as the API's to the file's. What is here already stays as it is; what does not
-    /// fit it is left out and returned.
-    pub fn merge(&mut self, other: &Inventory) -> Vec<Refusal> {
-        let instances = other.instances.values().filter(|new| self.instance(&new.id).is_none()).cloned();
-        let mut refused: Vec<Refusal> =
-            instances.collect::<Vec<_>>().into_iter().filter_map(|new| self.put_instance(new).err()).collect();
-        let enis = other.enis.values().filter(|new| self.eni(&new.id).is_none()).cloned().collect::<Vec<_>>();
-        refused.extend(enis.into_iter().filter_map(|new| self.put_eni(new).err()));
-        let groups = other.scaling_groups.values().filter(|new| self.scaling_group(&new.name).is_none()).cloned();
-        let groups = groups.collect::<Vec<_>>();
-        refused.extend(groups.into_iter().filter_map(|new| self.put_scaling_group(new).err()));
+    /// All records: instances, interfaces, scaling groups.
+    pub fn iter(&self) -> impl Iterator<Item = Record> {
+        let instances = self.instances().cloned().map(Record::Instance);
+        let enis = self.enis().cloned().map(Record::Eni);
+        instances.chain(enis).chain(self.scaling_groups().cloned().map(Record::ScalingGroup))
+    }
+
+    /// Any record.
+    #[must_use]
+    pub fn get(&self, which: &RecordId) -> Option<Record> {
+        match which.kind {
+            RecordKind::Instance => self.instances.get(&which.id).cloned().map(Record::Instance),
+            RecordKind::Eni => self.enis.get(&which.id).cloned().map(Record::Eni),
+            RecordKind::ScalingGroup => self.scaling_groups.get(&which.id).cloned().map(Record::ScalingGroup),
+        }
+    }
+
+    /// Adds any record, or replaces the one of its id.
+    ///
+    /// # Errors
+    /// It does not fit the others.
+    pub fn put(&mut self, record: Record) -> Result<(), Refusal> {
+        match record {
+            Record::Instance(instance) => self.put_instance(instance),
+            Record::Eni(eni) => self.put_eni(eni),
+            Record::ScalingGroup(group) => self.put_scaling_group(group),
+        }
+    }
+
+    /// Forgets any record.
+    pub fn remove(&mut self, which: &RecordId) {
+        match which.kind {
+            RecordKind::Instance => drop(self.remove_instance(&which.id)),
+            RecordKind::Eni => drop(self.remove_eni(&which.id)),
+            RecordKind::ScalingGroup => drop(self.remove_scaling_group(&which.id)),
+        }
+    }
+
+    /// Adds records of another giver, such as the API's to the file's. What is here already stays as it is; what does not fit it
+    /// is left out and returned.
+    pub fn merge(&mut self, records: &Records) -> Vec<(RecordId, Refusal)> {
+        let mut refused = Vec::new();
+        for record in records.iter() {
+            let which = record.which();
+            if self.get(&which).is_none()
+                && let Err(refusal) = self.put(record)
+            {
+                refused.push((which, refusal));
+            }
+        }
         refused
     }
 
@@ -279,54 +315,4 @@ fn of_one_machine(address: IpAddr) -> Result<IpAddr, Refusal> {
 fn taken(address: IpAddr, by: &Owner) -> Refusal {
     let mend = "give each its own, or name the network that it is in";
     Refusal::new(Why::Taken, Field::Address, format!("{address} is an address of {by} already"), mend)
-}
-
-/// How an inventory is written.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Lists {
-    instances: Vec<Instance>,
-    enis: Vec<Eni>,
-    scaling_groups: Vec<ScalingGroup>,
-}
-
-impl From<Inventory> for Lists {
-    fn from(inventory: Inventory) -> Lists {
-        Lists {
-            instances: inventory.instances.into_values().collect(),
-            enis: inventory.enis.into_values().collect(),
-            scaling_groups: inventory.scaling_groups.into_values().collect(),
-        }
-    }
-}
-
-impl TryFrom<Lists> for Inventory {
-    type Error = Refusal;
-
-    fn try_from(lists: Lists) -> Result<Inventory, Refusal> {
-        let twice = |kind: &str, id: &Id| {
-            let what = format!("there are two {kind} called \"{id}\"");
-            Err(Refusal::new(Why::Taken, Field::Id, what, "give each its own id"))
-        };
-        let mut inventory = Inventory::default();
-        for instance in lists.instances {
-            if inventory.instance(&instance.id).is_some() {
-                return twice("instances", &instance.id);
-            }
-            inventory.put_instance(instance)?;
-        }
-        for eni in lists.enis {
-            if inventory.eni(&eni.id).is_some() {
-                return twice("ENIs", &eni.id);
-            }
-            inventory.put_eni(eni)?;
-        }
-        for group in lists.scaling_groups {
-            if inventory.scaling_group(&group.name).is_some() {
-                return twice("scaling groups", &group.name);
-            }
-            inventory.put_scaling_group(group)?;
-        }
-        Ok(inventory)
-    }
 }

@@ -4,7 +4,7 @@
 //!     target as named: type, ids, address --------+--bind--> Bound: address, region, network, zone, instance
 //!     Place: this balancer, and what it may reach +      `-> Refusal: what, why, how to mend it
 //!
-//!     Inventory before, after --> changes: which targets go with an instance, an interface or a scaling group
+//!     target that is bound --fate--> what the inventory of now makes of it
 //!
 //! The file and the API fill one inventory, by the same types. Pure: time is an argument, nothing is read or written.
 //! Always: an ENI is attached to an instance that the inventory has and that is not released, or to none; the members of a
@@ -13,6 +13,7 @@
 
 mod bind;
 mod changes;
+mod given;
 mod id;
 mod listed;
 mod place;
@@ -24,7 +25,8 @@ mod regions;
 mod tests;
 
 pub use bind::{Bound, TargetName, bind, rebind};
-pub use changes::{Binding, Moved, Scaled, moved, outlives_release, released, scaled};
+pub use changes::{Fate, Held, Member, fate, outlives_release};
+pub use given::{Record, RecordId, RecordKind, Records};
 pub use id::Id;
 pub use listed::{Inventory, Owner};
 pub use place::{Addresses, CrossRegion, Place};

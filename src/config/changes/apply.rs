@@ -1,163 +1,26 @@
-//! One change of the API: a list of targets, all of it or nothing (requirement G10).
+//! One change of the targets of a group: a list, all of it or nothing (requirement G10).
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use serde::Deserialize;
-
-use super::{Changes, GroupChanges, Registered};
+use super::over::{Joined, Scene, own_listener};
+use super::request::shown;
+use super::{Changes, GroupChanges, NewTarget, Refused, Registered, TargetUpdate, TargetsChange, Which};
 use crate::config::limits;
-use crate::config::snapshot::{Listener, Managed, Snapshot, TargetGroup, TargetKind};
-use crate::inventory::{self, Id, Refusal, TargetName};
-
-/// What a request of the API asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Targets join a group.
-    Register {
-        /// The group's name.
-        group: Arc<str>,
-        /// Who joins.
-        targets: Vec<NewTarget>,
-    },
-    /// Targets leave a group: their flows end (requirement W3).
-    Deregister {
-        /// The group's name.
-        group: Arc<str>,
-        /// Who leaves.
-        targets: Vec<Which>,
-    },
-    /// Targets get another weight or port.
-    Update {
-        /// The group's name.
-        group: Arc<str>,
-        /// Who gets what.
-        targets: Vec<TargetUpdate>,
-    },
-}
-
-/// A target to be registered: by an id, an address or both (requirement G3).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewTarget {
-    /// What its address is: `cvm` where nothing is said.
-    #[serde(rename = "type", default = "cvm")]
-    pub kind: TargetKind,
-    /// Of a cvm target.
-    #[serde(default)]
-    pub instance_id: Option<Id>,
-    /// Of an eni target.
-    #[serde(default)]
-    pub eni_id: Option<Id>,
-    /// Where it answers; the inventory's where it is not given.
-    #[serde(default)]
-    pub address: Option<IpAddr>,
-    /// 1 to 65535.
-    pub port: u16,
-    /// Zone that it is in; the inventory's where it is not given.
-    #[serde(default)]
-    pub zone: Option<Id>,
-    /// 0 to 100; 10 where nothing is said.
-    #[serde(default)]
-    pub weight: Option<u8>,
-}
-
-/// A target that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Which {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-}
-
-/// What becomes of a target that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetUpdate {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
-    /// Its weight from now on, 0 to 100.
-    #[serde(default)]
-    pub weight: Option<u8>,
-    /// Its port from now on: to the balancer that is another target (requirement G2), so its flows end.
-    #[serde(default)]
-    pub new_port: Option<u16>,
-}
-
-fn cvm() -> TargetKind {
-    TargetKind::Cvm
-}
-
-/// Why a change is not made: nothing of it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// What kind of mistake it is.
-    pub code: RefusedCode,
-    /// What is wrong, and where.
-    pub message: String,
-    /// How to mend it.
-    pub hint: String,
-}
-
-/// What kind of mistake a change is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefusedCode {
-    /// There is no such group or target.
-    NotFound,
-    /// It is there already, or the file's.
-    Conflict,
-    /// A value is out of its limits, or does not go with another.
-    Invalid,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.message, self.hint)
-    }
-}
-
-impl Change {
-    /// The group that it is about.
-    #[must_use]
-    pub fn group(&self) -> &str {
-        match self {
-            Change::Register { group, .. } | Change::Deregister { group, .. } | Change::Update { group, .. } => group,
-        }
-    }
-
-    /// How many targets it names.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Change::Register { targets, .. } => targets.len(),
-            Change::Deregister { targets, .. } => targets.len(),
-            Change::Update { targets, .. } => targets.len(),
-        }
-    }
-
-    /// It names no target.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use crate::config::snapshot::{Managed, Snapshot, TargetGroup};
+use crate::inventory::{self, Id, TargetName};
 
 impl Changes {
-    /// What they are with `change` made at `now`, beside what the file says.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with it; then nothing is changed.
-    pub fn apply(&self, base: &Snapshot, change: &Change, now: SystemTime) -> Result<Changes, Refused> {
-        let name = change.group();
+    pub(super) fn change_targets(
+        &self,
+        base: &Snapshot,
+        name: &str,
+        change: &TargetsChange,
+        now: SystemTime,
+    ) -> Result<Changes, Refused> {
+        let scene = Scene::of(base);
         let Some(group) = base.groups.iter().find(|group| &*group.name == name) else {
-            let message = format!("there is no target group {}", shown(name));
-            return Err(Refused::not_found(message, "GET /v1/target-groups lists them"));
+            return self.change_a_group_that_waits(name, change);
         };
         if change.is_empty() {
             return Err(Refused::invalid("targets is empty".into(), "name one target or more"));
@@ -167,129 +30,201 @@ impl Changes {
             return Err(Refused::invalid(message, "send at most 1000 at once"));
         }
         let mut changes = self.clone();
-        let own = changes.groups.entry(Arc::clone(&group.name)).or_default();
+        let own = changes.groups.entry(group.name.clone()).or_default();
+        let place = Place { group, scene: &scene, joined: scene.members(group).collect(), now };
         match change {
-            Change::Register { targets, .. } => own.register(&Place { group, base, now }, targets)?,
-            Change::Deregister { targets, .. } => own.deregister(group, targets)?,
-            Change::Update { targets, .. } => own.update(base, group, targets)?,
-        }
-        if own.is_empty() {
-            changes.groups.remove(name);
-        }
-        if matches!(change, Change::Register { .. }) {
-            changes.over(base).pass_door()?;
-        }
+            TargetsChange::Register(targets) => each(targets, |target| own.register(&place, target)),
+            TargetsChange::Deregister(targets) => each(targets, |which| own.deregister(&place, which)),
+            TargetsChange::Update(targets) => each(targets, |update| own.update(&place, update)),
+        }?;
+        changes.forget_empty_groups();
+        Ok(changes)
+    }
+
+    /// The config has no such group (any more): what was changed in it can be cleared away, and nothing else.
+    fn change_a_group_that_waits(&self, name: &str, change: &TargetsChange) -> Result<Changes, Refused> {
+        let mut changes = self.clone();
+        let (Some(own), TargetsChange::Deregister(targets)) = (changes.groups.get_mut(name), change) else {
+            let message = format!("there is no target group {}", shown(name));
+            return Err(Refused::not_found(message, "GET /v1/target-groups lists them"));
+        };
+        each(targets, |which| {
+            which.says_who()?;
+            if own.clear_away(which) { Ok(()) } else { Err(Refused::no_target(which, name)) }
+        })?;
+        changes.forget_empty_groups();
         Ok(changes)
     }
 }
 
-/// Where targets are registered.
+/// The first mistake of a list names its place.
+fn each<T>(list: &[T], mut change: impl FnMut(&T) -> Result<(), Refused>) -> Result<(), Refused> {
+    list.iter().enumerate().try_for_each(|(index, one)| change(one).map_err(|refused| refused.of_target(index)))
+}
+
+/// Where targets are changed.
 struct Place<'p> {
     group: &'p TargetGroup,
-    base: &'p Snapshot,
+    scene: &'p Scene<'p>,
+    joined: Vec<Joined<'p>>,
     now: SystemTime,
 }
 
+/// A target that was found, and whose it is.
+enum Found<'p> {
+    /// One of the API's, by its index.
+    Own(usize),
+    /// The file's, or a scaling group's, with the weight that it has from there.
+    Others { address: SocketAddr, weight: u8, scaling_group: Option<&'p Id> },
+}
+
 impl GroupChanges {
-    fn register(&mut self, place: &Place<'_>, targets: &[NewTarget]) -> Result<(), Refused> {
+    fn register(&mut self, place: &Place<'_>, target: &NewTarget) -> Result<(), Refused> {
         if place.group.managed == Managed::File {
             let message = format!("target group {} belongs to the config file", shown(&place.group.name));
             return Err(Refused::conflict(message, "add the target there, or set managed = \"api\" on the group"));
         }
-        for (index, target) in targets.iter().enumerate() {
-            let target = place.check(target).map_err(|refused| refused.of_target(index))?;
-            if self.targets.iter().any(|other| other.address == target.address) {
-                let message = format!("{} is in this group already", target.address);
-                let hint = "change its weight or port with PATCH, or register another port";
-                return Err(Refused::conflict(message, hint).of_target(index));
+        let target = place.check(target)?;
+        if self.targets.iter().any(|other| other.address == target.address) {
+            let message = format!("{} is in this group already", target.address);
+            return Err(Refused::conflict(message, "change its weight or port with PATCH, or register another port"));
+        }
+        if self.targets.len() >= limits::GROUP_TARGETS_MAX {
+            let message = format!("the group has {} targets already", self.targets.len());
+            return Err(Refused::conflict(message, "use a second group"));
+        }
+        self.targets.push(target);
+        Ok(())
+    }
+
+    fn deregister(&mut self, place: &Place<'_>, which: &Which) -> Result<(), Refused> {
+        which.says_who()?;
+        match self.find(place, which) {
+            Ok(Found::Own(at)) => drop(self.targets.remove(at)),
+            Ok(Found::Others { address, scaling_group: Some(scaling_group), .. }) => {
+                let message = format!("{address} is bound as a member of scaling group {}", shown(scaling_group));
+                let hint = "take its instance out of the scaling group; PATCH its weight to 0 drains it";
+                return Err(Refused::conflict(message, hint));
             }
-            if self.targets.len() >= limits::GROUP_TARGETS_MAX {
-                let message = format!("the group has {} targets already", self.targets.len());
-                return Err(Refused::conflict(message, "use a second group").of_target(index));
+            Ok(Found::Others { address, .. }) => {
+                let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
+                return Err(Refused::conflict(format!("{address} belongs to the config file"), hint));
             }
-            self.targets.push(target);
+            Err(refused) => return if self.clear_away(which) { Ok(()) } else { Err(refused) },
         }
         Ok(())
     }
 
-    fn deregister(&mut self, group: &TargetGroup, targets: &[Which]) -> Result<(), Refused> {
-        for (index, which) in targets.iter().enumerate() {
-            let address = SocketAddr::new(which.address, which.port);
-            if group.managed == Managed::File {
-                let refused = if group.targets.iter().any(|target| target.address == address) {
-                    let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
-                    Refused::conflict(format!("{address} belongs to the config file"), hint)
-                } else {
-                    Refused::no_target(address, group)
-                };
-                return Err(refused.of_target(index));
-            }
-            let Some(at) = self.targets.iter().position(|target| target.address == address) else {
-                return Err(Refused::no_target(address, group).of_target(index));
-            };
-            self.targets.remove(at);
-        }
-        Ok(())
-    }
-
-    fn update(&mut self, base: &Snapshot, group: &TargetGroup, updates: &[TargetUpdate]) -> Result<(), Refused> {
-        for (index, update) in updates.iter().enumerate() {
-            let done = match group.managed {
-                Managed::Api => self.update_own(base, group, update),
-                Managed::File => self.weigh(group, update),
-            };
-            done.map_err(|refused| refused.of_target(index))?;
-        }
-        Ok(())
-    }
-
-    /// A target of the API's.
-    fn update_own(&mut self, base: &Snapshot, group: &TargetGroup, update: &TargetUpdate) -> Result<(), Refused> {
-        let address = SocketAddr::new(update.address, update.port);
+    fn update(&mut self, place: &Place<'_>, update: &TargetUpdate) -> Result<(), Refused> {
         let weight = update.weight.map(check_weight).transpose()?;
-        let moved_to = update.new_port.map(|port| check_port(port).map(|port| SocketAddr::new(update.address, port)));
-        let moved_to = moved_to.transpose()?;
-        update.says_something()?;
-        let Some(at) = self.targets.iter().position(|target| target.address == address) else {
-            return Err(Refused::no_target(address, group));
-        };
-        if let Some(new) = moved_to.filter(|new| *new != address) {
-            if self.targets.iter().any(|target| target.address == new) {
-                let message = format!("{new} is in this group already");
-                return Err(Refused::conflict(message, "choose another port, or deregister that one first"));
-            }
-            is_no_listener(base, group, new)?;
-            self.targets[at].address = new;
+        let new_port = update.new_port.map(check_port).transpose()?;
+        if weight.is_none() && new_port.is_none() {
+            return Err(Refused::invalid("nothing to change".into(), "give weight, new_port, or both"));
         }
-        if let Some(weight) = weight {
-            self.targets[at].weight = weight;
+        let new_port = new_port.filter(|port| *port != update.port);
+        match self.find(place, &update.which())? {
+            Found::Own(at) => {
+                if let Some(port) = new_port {
+                    self.targets[at].address = self.may_move_to(place, at, port)?;
+                }
+                if let Some(weight) = weight {
+                    self.targets[at].weight = weight;
+                }
+            }
+            Found::Others { address, .. } if new_port.is_some() => {
+                let message = format!("{address} is not the API's: its port is changed where it is from");
+                let hint = "change it in the config file or in its scaling group; its weight can be changed here";
+                return Err(Refused::conflict(message, hint));
+            }
+            Found::Others { address, weight: given, .. } => match weight {
+                // As it is there: nothing to keep.
+                Some(weight) if weight == given => drop(self.weights.remove(&address)),
+                Some(weight) => drop(self.weights.insert(address, weight)),
+                None => {}
+            },
         }
         Ok(())
     }
 
-    /// A target of the file's.
-    fn weigh(&mut self, group: &TargetGroup, update: &TargetUpdate) -> Result<(), Refused> {
-        let address = SocketAddr::new(update.address, update.port);
-        let weight = update.weight.map(check_weight).transpose()?;
-        update.says_something()?;
-        let Some(target) = group.targets.iter().find(|target| target.address == address) else {
-            return Err(Refused::no_target(address, group));
-        };
-        if update.new_port.is_some_and(|port| port != update.port) {
-            let message = format!("{address} belongs to the config file: its port is changed there");
-            return Err(Refused::conflict(message, "change it in the file and reload; its weight can be changed here"));
+    fn may_move_to(&self, place: &Place<'_>, at: usize, port: u16) -> Result<SocketAddr, Refused> {
+        let new = SocketAddr::new(self.targets[at].address.ip(), port);
+        let of_others = place.others().any(|(address, ..)| address == new);
+        if of_others || self.targets.iter().any(|target| target.address == new) {
+            let message = format!("{new} is in this group already");
+            return Err(Refused::conflict(message, "choose another port, or deregister that one first"));
         }
-        match weight {
-            // As the file has it: nothing to keep.
-            Some(weight) if weight == target.weight => drop(self.weights.remove(&address)),
-            Some(weight) => drop(self.weights.insert(address, weight)),
-            None => {}
+        place.is_no_listener(new)?;
+        Ok(new)
+    }
+
+    fn find<'p>(&self, place: &'p Place<'_>, which: &Which) -> Result<Found<'p>, Refused> {
+        which.says_who()?;
+        let own = self.targets.iter().enumerate().filter(|(_, own)| which.is_own(own));
+        let own = own.map(|(at, own)| (own.address, Found::Own(at)));
+        let others = place.others().filter(|(address, instance, eni, ..)| which.is(*address, *instance, *eni));
+        let others = others
+            .map(|(address, _, _, weight, scaling_group)| (address, Found::Others { address, weight, scaling_group }));
+        let mut found = own.chain(others);
+        let Some((address, first)) = found.next() else { return Err(Refused::no_target(which, &place.group.name)) };
+        match found.find(|(other, _)| *other != address) {
+            Some((other, _)) => {
+                let message = format!("{which} is {address} and {other}, at least");
+                Err(Refused::conflict(message, "name the one that is meant by its address"))
+            }
+            None => Ok(first),
         }
-        Ok(())
+    }
+
+    /// What is kept for a target that is not there: one of the API's in a group that is the file's by now, or the weight of one
+    /// that has left the file.
+    fn clear_away(&mut self, which: &Which) -> bool {
+        let before = (self.targets.len(), self.weights.len());
+        self.targets.retain(|own| !which.is_own(own));
+        self.weights.retain(|address, _| !which.is(*address, None, None));
+        before != (self.targets.len(), self.weights.len())
     }
 }
 
+impl Which {
+    fn says_who(&self) -> Result<(), Refused> {
+        if self.address.is_none() && self.instance_id.is_none() && self.eni_id.is_none() {
+            let message = "it is not said which target is meant".to_owned();
+            return Err(Refused::invalid(message, "give its address, instance_id or eni_id beside its port"));
+        }
+        Ok(())
+    }
+
+    fn is_own(&self, own: &Registered) -> bool {
+        self.is(own.address, own.instance_id.as_deref(), own.eni_id.as_deref())
+    }
+
+    fn is(&self, address: SocketAddr, instance: Option<&str>, eni: Option<&str>) -> bool {
+        self.port == address.port()
+            && self.address.is_none_or(|named| named == address.ip())
+            && self.instance_id.as_ref().is_none_or(|named| instance == Some(&**named))
+            && self.eni_id.as_ref().is_none_or(|named| eni == Some(&**named))
+    }
+}
+
+/// Address, instance, interface, weight and scaling group.
+type Other<'p> = (SocketAddr, Option<&'p str>, Option<&'p str>, u8, Option<&'p Id>);
+
 impl Place<'_> {
+    /// The group's targets that are not the API's.
+    fn others(&self) -> impl Iterator<Item = Other<'_>> {
+        let of_file = self.group.targets.iter().map(|target| {
+            // A group of the API's has members of the file's scaling groups only from there.
+            let member = target.instance_id.as_deref().filter(|_| self.group.managed == Managed::Api);
+            let scaling_group = member.and_then(|instance| self.scene.scaling_group_of(self.group, instance));
+            (target.address, target.instance_id.as_deref(), target.eni_id.as_deref(), target.weight, scaling_group)
+        });
+        let joined = self.joined.iter().map(|joined| {
+            let member = joined.member;
+            (joined.address, Some(&**joined.id), None, member.association.weight, Some(member.scaling_group))
+        });
+        of_file.chain(joined)
+    }
+
     fn check(&self, target: &NewTarget) -> Result<Registered, Refused> {
         let port = check_port(target.port)?;
         let weight = target.weight.map(check_weight).transpose()?.unwrap_or(limits::WEIGHT_DEFAULT);
@@ -299,9 +234,9 @@ impl Place<'_> {
             eni_id: target.eni_id.clone(),
             address: target.address,
         };
-        let bound = inventory::bind(&self.base.inventory, &self.base.balancer.place(), &name, self.now)?;
+        let bound = inventory::bind(self.scene.inventory, &self.scene.place, &name, self.now)?;
         let address = SocketAddr::new(bound.address, port);
-        is_no_listener(self.base, self.group, address)?;
+        self.is_no_listener(address)?;
         Ok(Registered {
             address,
             kind: target.kind,
@@ -309,37 +244,16 @@ impl Place<'_> {
             eni_id: bound.eni,
             region: bound.region,
             network: bound.network,
-            zone: target.zone.clone().or(bound.zone),
+            zone: target.zone.clone(),
             weight,
         })
     }
-}
 
-/// What is sent there would come back to the listener for ever, until descriptors run out.
-fn is_no_listener(base: &Snapshot, group: &TargetGroup, address: SocketAddr) -> Result<(), Refused> {
-    let sends_here = |listener: &&Arc<Listener>| base.groups_of(listener).iter().any(|named| named.name == group.name);
-    match base.listeners.iter().filter(sends_here).find(|listener| listener.address == address) {
-        Some(listener) => {
-            let message = format!("{address} is listener {}, which sends to this group", shown(&listener.name));
-            Err(Refused::conflict(message, "give the target the address of the machine that serves"))
-        }
-        None => Ok(()),
-    }
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        let Refusal { field, what, mend, .. } = refusal;
-        Refused::invalid(format!("{}: {what}", field.as_str()), &mend)
-    }
-}
-
-impl TargetUpdate {
-    fn says_something(&self) -> Result<(), Refused> {
-        if self.weight.is_some() || self.new_port.is_some() {
-            return Ok(());
-        }
-        Err(Refused::invalid("nothing to change".into(), "give weight, new_port, or both"))
+    fn is_no_listener(&self, address: SocketAddr) -> Result<(), Refused> {
+        self.scene.listener_at(self.group, address).map_or(Ok(()), |listener| {
+            let (message, hint) = own_listener(address, listener);
+            Err(Refused::conflict(message, &hint))
+        })
     }
 }
 
@@ -352,32 +266,4 @@ fn check_weight(weight: u8) -> Result<u8, Refused> {
         return Ok(weight);
     }
     Err(Refused::invalid(format!("weight {weight}"), "a weight is 0 to 100"))
-}
-
-/// What a client sent, escaped and cut.
-fn shown(text: &str) -> String {
-    format!("{:?}", text.chars().take(limits::NAME_BYTES_MAX).collect::<String>())
-}
-
-impl Refused {
-    fn not_found(message: String, hint: &str) -> Self {
-        Refused { code: RefusedCode::NotFound, message, hint: hint.to_owned() }
-    }
-
-    fn conflict(message: String, hint: &str) -> Self {
-        Refused { code: RefusedCode::Conflict, message, hint: hint.to_owned() }
-    }
-
-    fn invalid(message: String, hint: &str) -> Self {
-        Refused { code: RefusedCode::Invalid, message, hint: hint.to_owned() }
-    }
-
-    fn no_target(address: SocketAddr, group: &TargetGroup) -> Self {
-        let message = format!("{address} is not in target group {}", shown(&group.name));
-        Refused::not_found(message, "GET /v1/target-groups/{group}/targets lists them")
-    }
-
-    fn of_target(self, index: usize) -> Self {
-        Refused { message: format!("targets[{index}]: {}", self.message), ..self }
-    }
 }

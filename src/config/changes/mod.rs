@@ -1,8 +1,9 @@
-//! What the API changed, beside the file: the targets of groups that are the API's, and weights of targets that are the file's.
+//! What the API changed, beside the file: machines, the targets of groups that are the API's, and weights of targets that are
+//! the file's.
 //!
 //! ```text
-//!     file --> Snapshot (base) --.
-//!     Changes -------------------+-- with_changes --> the Snapshot that shards run on
+//!     file, beside the API's machines --> Snapshot (base) --.
+//!     Changes ----------------------------------------------+--over--> the Snapshot that shards run on
 //!        ^--apply-- Change (a request of the API: a list, all of it or nothing)
 //! ```
 //!
@@ -12,24 +13,34 @@
 //! Pure. Always: what `apply` gives back is valid beside the base that it was given, as if the file had said it.
 
 mod apply;
+mod machines;
+mod over;
+mod request;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_machines;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::snapshot::{Managed, Snapshot, Target, TargetGroup, TargetKind};
-use crate::inventory::{self, Door, Id, Refusal};
+use super::snapshot::{Managed, Snapshot, TargetKind};
+use crate::inventory::{Id, Records};
 
-pub use apply::{Change, NewTarget, Refused, RefusedCode, TargetUpdate, Which};
+pub use over::{Over, Waiting};
+pub use request::{Change, NewTarget, Refused, RefusedCode, TargetUpdate, TargetsChange, Which};
 
 /// Everything that the API changed. Kept in `state_dir`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Changes {
+    /// Machines that the file does not have.
+    #[serde(skip_serializing_if = "Records::is_empty")]
+    pub records: Records,
     /// By the name of the target group.
     pub groups: BTreeMap<Arc<str>, GroupChanges>,
 }
@@ -48,7 +59,7 @@ pub struct GroupChanges {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registered {
-    /// Where it answers: once in a group (requirement G2).
+    /// Where it answers: once in a group (requirement G2). Of a machine that the inventory knows: where it answered last.
     pub address: SocketAddr,
     /// What kind of address it is.
     #[serde(rename = "type")]
@@ -65,7 +76,7 @@ pub struct Registered {
     /// Its network, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Id>,
-    /// Its zone, where known.
+    /// Its zone, where given; else its machine's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<Id>,
     /// 0 to 100.
@@ -73,17 +84,23 @@ pub struct Registered {
 }
 
 impl Changes {
-    /// What the file says, with these changes in it.
+    /// What they are with `change` made at `now`, beside what the file says.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it; then nothing is changed.
+    pub fn apply(&self, base: &Snapshot, change: &Change, now: SystemTime) -> Result<Changes, Refused> {
+        match change {
+            Change::Targets { group, change } => self.change_targets(base, group, change, now),
+            Change::Put(records) => self.put(base, records, now),
+            Change::Forget(which) => self.forget(base, which),
+        }
+    }
+
+    /// What they are beside another base: see `settle` of machines.rs.
     #[must_use]
-    pub fn over(&self, base: &Snapshot) -> Snapshot {
-        let groups = base.groups.iter().map(|group| match self.groups.get(&group.name) {
-            Some(changes) => Arc::new(changes.over(group)),
-            None => Arc::clone(group),
-        });
-        let mut snapshot = Snapshot { groups: groups.collect(), ..base.clone() };
-        // Whoever is in the wrong region was refused when it came; what the file says of regions may have changed since.
-        snapshot.door = snapshot.pass_door().unwrap_or(base.door);
-        snapshot
+    pub fn settled(mut self, base: &Snapshot) -> Changes {
+        self.settle(&base.inventory, &base.balancer.place());
+        self
     }
 
     /// Groups with changes that the file does not have, or no longer leaves to the API: their changes wait.
@@ -95,50 +112,8 @@ impl Changes {
         };
         self.groups.iter().filter(|(name, changes)| !applies(name, changes)).map(|(name, _)| &**name).collect()
     }
-}
 
-impl Snapshot {
-    /// The side of the one-way door of `cross_region` that the balancer is on with these targets (requirement G6).
-    fn pass_door(&self) -> Result<Door, Refusal> {
-        let targets = self.groups.iter().flat_map(|group| &group.targets);
-        let in_a_region = targets.filter(|target| target.kind != TargetKind::Idc);
-        let regions = in_a_region.map(|target| target.region.as_deref());
-        inventory::pass(&self.balancer.place(), self.door, regions).map_err(|(_, refusal)| refusal)
-    }
-}
-
-impl GroupChanges {
-    fn is_empty(&self) -> bool {
-        self.targets.is_empty() && self.weights.is_empty()
-    }
-
-    fn over(&self, group: &TargetGroup) -> TargetGroup {
-        let targets = match group.managed {
-            Managed::Api => self.targets.iter().map(Registered::to_target).collect(),
-            Managed::File => group.targets.iter().map(|target| self.weighed(target)).collect(),
-        };
-        TargetGroup { targets, ..group.clone() }
-    }
-
-    fn weighed(&self, target: &Target) -> Target {
-        let weight = self.weights.get(&target.address).copied().unwrap_or(target.weight);
-        Target { weight, ..target.clone() }
-    }
-}
-
-impl Registered {
-    fn to_target(&self) -> Target {
-        let text = |id: &Option<Id>| id.clone().map(Arc::from);
-        Target {
-            address: self.address,
-            label: self.address.to_string().into(),
-            kind: self.kind,
-            instance_id: text(&self.instance_id),
-            eni_id: text(&self.eni_id),
-            region: text(&self.region),
-            network: text(&self.network),
-            zone: text(&self.zone),
-            weight: self.weight,
-        }
+    fn forget_empty_groups(&mut self) {
+        self.groups.retain(|_, changes| !changes.targets.is_empty() || !changes.weights.is_empty());
     }
 }

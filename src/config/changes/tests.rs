@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Mode, parse};
+use crate::inventory::Door;
 
 /// Its listener has the address of no target below, but in one test.
 const FILE: &str = r#"
@@ -52,17 +53,28 @@ fn new(last: u8, port: u16) -> NewTarget {
     NewTarget { kind: TargetKind::Cvm, instance_id, eni_id, address: Some(address(last)), port, zone, weight: None }
 }
 
+fn of_group(group: &str, change: TargetsChange) -> Change {
+    Change::Targets { group: group.into(), change }
+}
+
 fn register(targets: Vec<NewTarget>) -> Change {
-    Change::Register { group: "own".into(), targets }
+    of_group("own", TargetsChange::Register(targets))
+}
+
+fn deregister(targets: Vec<Which>) -> Change {
+    of_group("own", TargetsChange::Deregister(targets))
 }
 
 fn update(group: &str, last: u8, port: u16, weight: Option<u8>, new_port: Option<u16>) -> Change {
-    let targets = vec![TargetUpdate { address: address(last), port, weight, new_port }];
-    Change::Update { group: group.into(), targets }
+    of_group(group, TargetsChange::Update(vec![an_update(last, port, weight, new_port)]))
+}
+
+fn an_update(last: u8, port: u16, weight: Option<u8>, new_port: Option<u16>) -> TargetUpdate {
+    TargetUpdate { address: Some(address(last)), instance_id: None, eni_id: None, port, weight, new_port }
 }
 
 fn which(last: u8, port: u16) -> Which {
-    Which { address: address(last), port }
+    Which { address: Some(address(last)), instance_id: None, eni_id: None, port }
 }
 
 fn made(changes: &Changes, change: &Change) -> Changes {
@@ -75,7 +87,7 @@ fn refused(changes: &Changes, change: &Change) -> (RefusedCode, String) {
 }
 
 fn targets(changes: &Changes, group: &str) -> Vec<(SocketAddr, u8)> {
-    let snapshot = changes.over(&base());
+    let snapshot = changes.over(&base(), Door::Home).snapshot;
     let group = snapshot.groups.iter().find(|other| &*other.name == group).unwrap();
     group.targets.iter().map(|target| (target.address, target.weight)).collect()
 }
@@ -87,10 +99,10 @@ fn r_g10_targets_join_change_and_leave_a_group_of_the_apis() {
     let changes = made(&changes, &update("own", 5, 81, Some(0), None));
     let changes = made(&changes, &update("own", 6, 80, Some(7), Some(8080)));
     assert_eq!(targets(&changes, "own"), [(at(5, 80), 10), (at(5, 81), 0), (at(6, 8080), 7)]);
-    let gone = Change::Deregister { group: "own".into(), targets: vec![which(5, 80), which(6, 8080)] };
+    let gone = deregister(vec![which(5, 80), which(6, 8080)]);
     let changes = made(&changes, &gone);
     assert_eq!(targets(&changes, "own"), [(at(5, 81), 0)]);
-    let changes = made(&changes, &Change::Deregister { group: "own".into(), targets: vec![which(5, 81)] });
+    let changes = made(&changes, &deregister(vec![which(5, 81)]));
     assert_eq!(changes, Changes::default(), "nothing is left of it");
 }
 
@@ -106,10 +118,7 @@ fn r_g10_a_batch_is_all_or_nothing() {
         (register(vec![NewTarget { address: None, ..new(7, 80) }]), "targets[0]: address: "),
         (register(vec![NewTarget { address: Some(Ipv4Addr::new(8, 8, 8, 8).into()), ..new(7, 80) }]), "not a private"),
         (register(vec![]), "targets is empty"),
-        (
-            Change::Deregister { group: "own".into(), targets: vec![which(5, 80), which(9, 80)] },
-            "targets[1]: 10.0.0.9:80 is not in target group \"own\"",
-        ),
+        (deregister(vec![which(5, 80), which(9, 80)]), "targets[1]: 10.0.0.9:80 is not in target group \"own\""),
         (update("own", 5, 80, None, None), "nothing to change"),
         (update("own", 9, 80, Some(1), None), "is not in target group"),
         (update("none", 5, 80, Some(1), None), "no target group \"none\""),
@@ -125,8 +134,8 @@ fn the_files_targets_may_be_weighed_and_nothing_else() {
     assert_eq!(targets(&changes, "files"), [(at(5, 80), 0), (at(6, 80), 20)]);
     assert_eq!(made(&changes, &update("files", 5, 80, Some(10), None)), Changes::default(), "as the file has it");
     for change in [
-        Change::Register { group: "files".into(), targets: vec![new(9, 80)] },
-        Change::Deregister { group: "files".into(), targets: vec![which(5, 80)] },
+        of_group("files", TargetsChange::Register(vec![new(9, 80)])),
+        of_group("files", TargetsChange::Deregister(vec![which(5, 80)])),
         update("files", 5, 80, None, Some(81)),
     ] {
         let (code, said) = refused(&changes, &change);
@@ -138,13 +147,18 @@ fn the_files_targets_may_be_weighed_and_nothing_else() {
 fn what_the_file_forgets_waits_for_it() {
     let changes = made(&Changes::default(), &register(vec![new(5, 80)]));
     let changes = made(&changes, &update("files", 5, 80, Some(0), None));
-    let without = Snapshot { groups: Vec::new(), ..base() };
-    assert!(changes.over(&without).groups.is_empty());
+    let without = Snapshot { groups: Vec::new(), listeners: Vec::new(), ..base() };
+    assert!(changes.over(&without, Door::Home).snapshot.groups.is_empty());
     assert_eq!(changes.waiting(&without), ["files", "own"]);
     let by_file = parse("test.toml", &FILE.replace("managed = \"api\"", ""), Mode::Run).unwrap();
     assert_eq!(changes.waiting(&by_file), ["own"]);
-    assert!(changes.over(&by_file).groups[0].targets.is_empty());
+    assert!(changes.over(&by_file, Door::Home).snapshot.groups[0].targets.is_empty());
     assert!(changes.waiting(&base()).is_empty());
+    let cleared = [("own", 5), ("files", 5)].iter().fold(changes, |changes, (group, last)| {
+        let gone = of_group(group, TargetsChange::Deregister(vec![which(*last, 80)]));
+        changes.apply(&without, &gone, SystemTime::UNIX_EPOCH).unwrap_or_else(|refused| panic!("{refused}"))
+    });
+    assert_eq!(cleared, Changes::default(), "what nobody waits for any more can be cleared away");
 }
 
 #[test]
@@ -215,22 +229,16 @@ fn by_model(model: &Model, step: &Step) -> Option<Model> {
 }
 
 fn change_of(step: &Step) -> Change {
-    let group: Arc<str> = "own".into();
     match step {
         Step::Register(list) => register(
             list.iter().map(|(last, port, weight)| NewTarget { weight: *weight, ..new(*last, *port) }).collect(),
         ),
-        Step::Deregister(list) => {
-            Change::Deregister { group, targets: list.iter().map(|(last, port)| which(*last, *port)).collect() }
-        }
+        Step::Deregister(list) => deregister(list.iter().map(|(last, port)| which(*last, *port)).collect()),
         Step::Update(list) => {
-            let update = |(last, port, weight, new_port): &(u8, u16, Option<u8>, Option<u16>)| TargetUpdate {
-                address: address(*last),
-                port: *port,
-                weight: *weight,
-                new_port: *new_port,
+            let update = |(last, port, weight, new_port): &(u8, u16, Option<u8>, Option<u16>)| {
+                an_update(*last, *port, *weight, *new_port)
             };
-            Change::Update { group, targets: list.iter().map(update).collect() }
+            of_group("own", TargetsChange::Update(list.iter().map(update).collect()))
         }
     }
 }

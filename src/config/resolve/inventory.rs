@@ -13,8 +13,8 @@ use crate::config::raw::{At, RawBalancer, RawGroup, RawInventory, RawRecord, Raw
 use crate::config::snapshot::{Managed, TargetKind};
 use crate::config::{Mode, limits};
 use crate::inventory::{
-    Addresses, Bound, CrossRegion, Door, Eni, Id, Inventory, Place, Refusal, Scaled, ScalingGroup, TargetName, Why,
-    bind, outlives_release, pass, rebind, scaled,
+    Addresses, Bound, CrossRegion, Door, Eni, Id, Inventory, Place, Refusal, ScalingGroup, TargetName, Why, bind,
+    outlives_release, pass, rebind,
 };
 
 /// Where the balancer is and what it may reach (requirements G4 to G6).
@@ -129,14 +129,11 @@ impl Binder<'_> {
             group.targets.retain_mut(|target| self.bind_one(target) == Fate::Stays);
         }
         scaling_groups.iter().for_each(|record| self.names_target_groups(record, groups));
-        for joined in scaled(&Inventory::default(), self.inventory) {
-            let Scaled::Join { target_group, instance, port, weight } = joined else { continue };
-            let Some(group) = groups.iter_mut().find(|group| is_called(group, &target_group)) else { continue };
-            let names_it = |record: &&RawRecord<ScalingGroup>| {
-                let mut targets = record.record.target_groups.iter().map(|association| &association.group);
-                record.record.instances.contains(&instance) && targets.any(|group| *group == target_group)
-            };
+        for ((target_group, instance), member) in self.inventory.members() {
+            let Some(group) = groups.iter_mut().find(|group| is_called(group, target_group)) else { continue };
+            let names_it = |record: &&RawRecord<ScalingGroup>| record.record.name == *member.scaling_group;
             let Some(RawRecord { place, line, .. }) = scaling_groups.iter().find(names_it) else { continue };
+            let (instance, port, weight) = (instance.clone(), member.association.port, member.association.weight);
             let place = format!("{place}: instance \"{instance}\"");
             let mut target = RawTarget::of_instance(place, *line, instance, port, weight);
             if self.bind_one(&mut target) == Fate::Stays && !has(group, &target) {

@@ -43,12 +43,13 @@ pub(super) fn resolve(
 ) -> Snapshot {
     let Raw { balancer, cores, admin, access_log, flash_policy, listeners, mut groups, inventory: records } = raw;
     let place = inventory::place(&balancer, mode, report);
-    let mut inventory = inventory::inventory(&records, report);
-    let refused = inventory.merge(&known.inventory);
+    let of_file = inventory::inventory(&records, report);
+    let mut inventory = of_file.clone();
+    let refused = inventory.merge(&known.records);
     let binder = Binder { inventory: &inventory, of_file: &records, place: &place, now, report };
     binder.bind(&mut groups);
     let door = binder.door(known.door, &groups, balancer.cross_region.as_ref());
-    let left_out = refused.into_iter().map(|refusal| format!("the inventory beside the file: {refusal}"));
+    let left_out = refused.into_iter().map(|(which, refusal)| format!("{which} of the API: {refusal}"));
     let left_out = report.take_notes().into_iter().chain(left_out).collect();
     let scope = Scope {
         scheme: value_or(balancer.scheme.as_ref(), Scheme::default()),
@@ -83,6 +84,7 @@ pub(super) fn resolve(
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
         inventory: Arc::new(inventory),
+        inventory_of_file: Arc::new(of_file),
         left_out,
         door,
     }

@@ -12,12 +12,16 @@ use crate::config::values::shown_duration;
 const REFERENCE: &str = include_str!("../../../docs/config.md");
 const SAMPLE: &str = include_str!("../../../deploy/weir.toml");
 
+fn load(path: &Path) -> Result<Snapshot, Errors> {
+    Text::read(path)?.resolve(&Known::default(), SystemTime::now())
+}
+
 /// The errors of a file with these bytes, without the directory in front.
 fn errors_of_file(bytes: &[u8]) -> String {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("lb.toml");
     fs::write(&path, bytes).expect("the file is written");
-    let errors = load(&path, &Known::default()).expect_err("the file is bad");
+    let errors = load(&path).expect_err("the file is bad");
     errors.to_string().replace(&format!("{}/", dir.path().display()), "")
 }
 
@@ -26,15 +30,34 @@ fn a_good_file_loads() {
     let dir = TempDir::new().expect("a directory");
     let path = dir.path().join("lb.toml");
     fs::write(&path, GOOD).expect("the file is written");
-    assert_eq!(load(&path, &Known::default()).expect("good"), good(GOOD));
+    assert_eq!(load(&path).expect("good"), good(GOOD));
+}
+
+#[test]
+fn a_text_means_what_it_meant_when_it_was_read_whatever_becomes_of_its_files() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("lb.toml");
+    let page = dir.path().join("sorry.html");
+    let text = GOOD.to_owned()
+        + "[balancer]\nstate_dir = \"state\"\n[[listener]]\nname = \"pages\"\nprotocol = \"http\"\naddress = \"10.0.0.1:8888\"\n\
+           default_action = { fixed_response = { status = 200 } }\nerror_page = [{ status = 503, file = \"sorry.html\" }]\n";
+    fs::write(&path, &text).expect("the file is written");
+    fs::write(&page, "first").expect("the page is written");
+    let read = Text::read(&path).expect("it is there");
+    assert_eq!(read.state_dir(), Some(dir.path().join("state")));
+    let first = read.resolve(&Known::default(), SystemTime::UNIX_EPOCH).unwrap_or_else(|errors| panic!("{errors}"));
+    fs::write(&path, "no TOML").expect("the file is written");
+    fs::remove_file(&page).expect("the page is removed");
+    assert_eq!(read.resolve(&Known::default(), SystemTime::UNIX_EPOCH), Ok(first));
+    assert!(Text::read(&path).expect("it is text").state_dir().is_none(), "what is no TOML says nothing");
 }
 
 #[test]
 fn a_file_that_cannot_be_read_says_why() {
-    let missing = load(&PathBuf::from("/nonexistent/lb.toml"), &Known::default()).expect_err("there is none");
+    let missing = load(&PathBuf::from("/nonexistent/lb.toml")).expect_err("there is none");
     let says = "/nonexistent/lb.toml: cannot be read: No such file or directory (os error 2); check the path";
     assert_eq!(missing.to_string(), says);
-    let directory = load(&PathBuf::from("/"), &Known::default()).expect_err("a directory");
+    let directory = load(&PathBuf::from("/")).expect_err("a directory");
     assert_eq!(directory.to_string(), "/: cannot be read: Is a directory (os error 21); name the file inside it");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::inventory::{CrossRegion, Door, InstanceState, Inventory};
+use crate::inventory::{CrossRegion, Door, InstanceState, Record, Records};
 
 /// The first line of what follows it is 5.
 const BALANCER: &str = "[balancer]\nregion = \"north\"\nnetwork = \"vpc-1\"\n\n";
@@ -267,13 +267,13 @@ fn a_group_that_the_api_manages_lists_no_targets() {
 
 /// What the API knows of `ins-1` and `ins-2`, in these states.
 fn beside(states: [InstanceState; 2]) -> Known {
-    let mut inventory = Inventory::default();
+    let mut records = Records::default();
     for (number, state) in (1..).zip(states) {
         let record =
             serde_json::json!({ "id": format!("ins-{number}"), "address": format!("10.0.0.{number}"), "state": state });
-        inventory.put_instance(serde_json::from_value(record).expect("a record")).expect("it fits");
+        records.put(Record::Instance(serde_json::from_value(record).expect("a record")));
     }
-    Known { inventory: Arc::new(inventory), ..Known::default() }
+    Known { records, ..Known::default() }
 }
 
 #[test]
@@ -330,10 +330,10 @@ fn r_g6_under_single_a_balancer_that_has_left_its_region_does_not_come_back() {
 #[test]
 fn r_g3_a_target_is_left_out_while_its_interface_is_said_beside_the_file_to_be_detached() {
     let targets = group(&["type = \"eni\", eni_id = \"eni-1\", port = 80", "address = \"10.0.0.7\", port = 80"]);
-    let mut inventory = Inventory::default();
+    let mut records = Records::default();
     let eni = serde_json::json!({ "id": "eni-1", "addresses": ["10.0.0.6"] });
-    inventory.put_eni(serde_json::from_value(eni).expect("a record")).expect("it fits");
-    let known = Known { inventory: Arc::new(inventory), ..Known::default() };
+    records.put(Record::Eni(serde_json::from_value(eni).expect("a record")));
+    let known = Known { records, ..Known::default() };
     let text = format!("{BALANCER}{targets}");
     let snapshot = parse_beside(&known, &text, Mode::Run).expect("good");
     assert_eq!(

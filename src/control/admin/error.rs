@@ -47,8 +47,7 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message, hint)
     }
 
-    pub(super) fn not_kept(message: String) -> Self {
-        let hint = "look at state_dir and its disk; nothing changed";
+    pub(super) fn not_kept(message: String, hint: &'static str) -> Self {
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "not_kept", message, hint)
     }
 

@@ -4,7 +4,7 @@
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
 //!                                                               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
-//!                                                               |---> mutations --> control/change/mod.rs
+//!                                                               |---> mutations, inventory --> control/change/mod.rs
 //!                                                               `---> page: / and /v1/events
 //! ```
 //!
@@ -14,6 +14,7 @@
 mod api;
 mod auth;
 mod error;
+mod inventory;
 mod mutations;
 mod page;
 mod router;

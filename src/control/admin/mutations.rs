@@ -23,19 +23,20 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::server::Client;
-use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, Which};
-use crate::control::change::{self, Asked, ChangeError, NotApplied, NotReloaded, Wanted};
+use crate::config::{Change, RefusedCode, TargetsChange};
+use crate::control::change::{self, Asked, ChangeError, KeptError, NotApplied, Wanted};
 use crate::control::state::Control;
+use crate::control::store::{Outcome, StoreError};
 
 /// Longest body: a thousand targets take a tenth of it.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
-type Shared = State<Arc<Control>>;
+pub(super) type Shared = State<Arc<Control>>;
 /// Where a request goes, and who sends it: the group's name or the revision is of the path.
-type Place = (Shared, Extension<Client>, Path<String>);
-type Answer = Result<Json<Value>, ApiError>;
+pub(super) type Place = (Shared, Extension<Client>, Path<String>);
+pub(super) type Answer = Result<Json<Value>, ApiError>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,24 +45,25 @@ struct Targets<T> {
 }
 
 pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
-    change_targets(place, request, |group, targets: Vec<NewTarget>| Change::Register { group, targets }).await
+    change_targets(place, request, TargetsChange::Register).await
 }
 
 pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
-    change_targets(place, request, |group, targets: Vec<Which>| Change::Deregister { group, targets }).await
+    change_targets(place, request, TargetsChange::Deregister).await
 }
 
 pub(super) async fn update(place: Place, request: Request<Body>) -> Answer {
-    change_targets(place, request, |group, targets: Vec<TargetUpdate>| Change::Update { group, targets }).await
+    change_targets(place, request, TargetsChange::Update).await
 }
 
 async fn change_targets<T: DeserializeOwned>(
     (State(control), Extension(client), Path(name)): Place,
     request: Request<Body>,
-    of: fn(Arc<str>, Vec<T>) -> Change,
+    of: fn(Vec<T>) -> TargetsChange,
 ) -> Answer {
-    let (terms, Targets { targets }) = read(request).await?;
-    make(&control, client, terms, Wanted::Change(of(name.into(), targets))).await
+    let (terms, Targets { targets }) = read(request, r#"{"targets":[{"address":"10.0.0.5","port":80}]}"#).await?;
+    let change = Change::Targets { group: name.into(), change: of(targets) };
+    make(&control, client, terms, Wanted::Change(change)).await
 }
 
 pub(super) async fn restore(
@@ -76,31 +78,29 @@ pub(super) async fn restore(
     make(&control, client, terms, Wanted::Restore(revision)).await
 }
 
-pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> Answer {
-    bounded(request.into_body()).await?;
-    let reloaded = tokio::spawn(async move { change::reload(&control).await }).await;
-    let reloaded = reloaded.map_err(|_| ApiError::unavailable("the reload did not come to an end".to_owned()))?;
-    match reloaded {
-        Ok(revision) => Ok(Json(json!({ "revision": revision }))),
-        Err(NotReloaded::NotApplied(error)) => Err(not_applied(&error)),
-        Err(error @ (NotReloaded::NotRead(_) | NotReloaded::NotServing)) => {
-            Err(ApiError::unavailable(error.to_string()))
-        }
-        Err(error @ NotReloaded::Config(_)) => Err(ApiError::unprocessable(
-            error.to_string(),
-            "mend the config file; weir check --config shows the same; nothing changed",
-        )),
-    }
+pub(super) async fn reload(
+    State(control): Shared,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
+) -> Answer {
+    let (parts, body) = request.into_parts();
+    let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &bounded(body).await?)?;
+    make(&control, client, terms, Wanted::Reload).await
 }
 
 /// Under which terms a request changes something.
-struct Terms {
+pub(super) struct Terms {
     if_revision: Option<u64>,
     key: Option<(String, String)>,
 }
 
 impl Terms {
-    fn of(method: &axum::http::Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Result<Self, ApiError> {
+    pub(super) fn of(
+        method: &axum::http::Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
         let if_revision = headers.get(header::IF_MATCH).map(|value| {
             let text = value.to_str().unwrap_or_default();
             let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
@@ -132,25 +132,25 @@ fn digest(method: &axum::http::Method, path: &str, body: &[u8]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<(Terms, T), ApiError> {
+pub(super) async fn read<T: DeserializeOwned>(request: Request<Body>, example: &str) -> Result<(Terms, T), ApiError> {
     let (parts, body) = request.into_parts();
     let body = bounded(body).await?;
     let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &body)?;
     let read = serde_json::from_slice(&body).map_err(|error| {
         let message = format!("the body cannot be read: {error}");
-        ApiError::bad_request(message, "send JSON such as {\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80}]}")
+        ApiError::bad_request(message, format!("send JSON such as {example}"))
     })?;
     Ok((terms, read))
 }
 
-async fn bounded(body: Body) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn bounded(body: Body) -> Result<Vec<u8>, ApiError> {
     match to_bytes(body, BODY_BYTES_MAX).await {
         Ok(bytes) => Ok(bytes.into()),
         Err(_) => Err(ApiError::too_large()),
     }
 }
 
-async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted) -> Answer {
+pub(super) async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted) -> Answer {
     let asked = Asked { who: client.to_string(), what, if_revision: terms.if_revision, key: terms.key };
     // A client that goes away leaves no change half made.
     let control = Arc::clone(control);
@@ -176,7 +176,12 @@ fn refused(error: &ChangeError) -> ApiError {
         ChangeError::NothingKeeps => {
             ApiError::conflict(message, "set state_dir = \"/var/lib/weir\" in [balancer] and restart weir")
         }
-        ChangeError::NotServing => ApiError::unavailable(message),
+        ChangeError::Config(_) => ApiError::unprocessable(
+            message,
+            "mend the config file; weir check --config shows the same; nothing changed",
+        ),
+        ChangeError::Unreadable(_) => ApiError::conflict(message, "choose another revision: GET /v1/revisions"),
+        ChangeError::NotServing | ChangeError::NotRead(_) => ApiError::unavailable(message),
         ChangeError::NotApplied(error) => not_applied(error),
     }
 }
@@ -188,7 +193,17 @@ fn not_applied(error: &NotApplied) -> ApiError {
             ApiError::conflict(message, "free the address or change the listener's; nothing changed")
         }
         NotApplied::AccessLog(_) => ApiError::conflict(message, "mend the access log's path; nothing changed"),
-        NotApplied::Store(_) => ApiError::not_kept(message),
+        NotApplied::Store(error) => ApiError::not_kept(message, hint_of(error)),
         NotApplied::Unconfirmed { .. } => ApiError::unconfirmed(message),
+    }
+}
+
+/// What became of a change that could not be kept.
+fn hint_of(error: &KeptError) -> &'static str {
+    match error {
+        KeptError::Store(StoreError::Io { outcome: Outcome::Unknown, .. }) => {
+            "look at state_dir and its disk; the change is not in effect, and may be after a restart"
+        }
+        _ => "look at state_dir and its disk; nothing changed",
     }
 }

@@ -8,11 +8,12 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 
 use super::api;
 use super::auth::{self, Token};
 use super::error::ApiError;
+use super::inventory;
 use super::mutations;
 use super::page;
 use crate::control::state::Control;
@@ -34,6 +35,10 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
             "/v1/target-groups/{group}/targets",
             get(api::targets).post(mutations::register).patch(mutations::update).delete(mutations::deregister),
         )
+        .route("/v1/inventory", get(inventory::list).patch(inventory::patch))
+        .route("/v1/inventory/instances/{id}", put(inventory::put_instance).delete(inventory::delete_instance))
+        .route("/v1/inventory/enis/{id}", put(inventory::put_eni).delete(inventory::delete_eni))
+        .route("/v1/scaling-groups/{name}", put(inventory::put_scaling_group).delete(inventory::delete_scaling_group))
         .route("/v1/shards", get(api::shards))
         .route("/v1/revisions", get(api::revisions))
         .route("/v1/revisions/{revision}/restore", post(mutations::restore))
@@ -76,7 +81,7 @@ async fn readyz(State(control): State<Arc<Control>>) -> Response {
 async fn not_found() -> ApiError {
     ApiError::not_found(
         "there is nothing at this path".to_owned(),
-        "see /v1/balancer, /v1/listeners, /v1/target-groups, \
+        "see /v1/balancer, /v1/listeners, /v1/target-groups, /v1/inventory, \
          /v1/shards, /v1/revisions, /v1/events, /v1/explain, /metrics, /livez, /readyz; / is for a browser",
     )
 }

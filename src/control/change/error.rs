@@ -1,14 +1,12 @@
 //! Why a change is not made, not kept, or not in effect everywhere.
 
-use std::fmt;
-
 use crate::access_log::ApplyError;
 use crate::config::{Errors, Refused};
 use crate::control::bind::BindError;
 use crate::control::host;
 use crate::control::store::StoreError;
 
-/// Why a request of the API changes nothing, unless it says that it does.
+/// Why a request or a reload changes nothing, unless it says that it does.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::control) enum ChangeError {
     #[error("{0}")]
@@ -23,6 +21,15 @@ pub(in crate::control) enum ChangeError {
     NothingKeeps,
     #[error("weir is starting or stopping")]
     NotServing,
+    /// Everything that is wrong with the file.
+    #[error("{0}")]
+    Config(Errors),
+    /// Reading did not come to an end: a bug.
+    #[error("what is desired was not read to its end: {0}")]
+    NotRead(String),
+    /// A revision that was asked for is there, and no good.
+    #[error("{0}")]
+    Unreadable(KeptError),
     #[error("{0}")]
     NotApplied(NotApplied),
 }
@@ -53,29 +60,6 @@ fn lines(errors: &[BindError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// Why a reload changed nothing, unless it says that it did.
-#[derive(Debug)]
-pub(in crate::control) enum NotReloaded {
-    /// Everything that is wrong with the file.
-    Config(Errors),
-    /// Reading it did not come to an end.
-    NotRead(String),
-    /// Weir starts or stops.
-    NotServing,
-    NotApplied(NotApplied),
-}
-
-impl fmt::Display for NotReloaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NotReloaded::Config(errors) => errors.fmt(f),
-            NotReloaded::NotRead(error) => write!(f, "the config file was not read to its end: {error}"),
-            NotReloaded::NotServing => f.write_str("weir is starting or stopping"),
-            NotReloaded::NotApplied(error) => error.fmt(f),
-        }
-    }
-}
-
 /// Why what the API changed cannot be had, or cannot be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptError {
@@ -97,6 +81,6 @@ pub enum KeptError {
     #[error("state_dir: the state cannot be written as text: {0}; nothing changed")]
     NoText(serde_json::Error),
     /// The thread that writes ended: a bug.
-    #[error("state_dir: nothing can be kept any more; restart weir")]
+    #[error("state_dir: the thread that writes has ended, so nothing can be kept any more; restart weir")]
     Gone,
 }

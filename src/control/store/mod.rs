@@ -108,6 +108,28 @@ impl Store {
         Ok((Store { _lock: Some(lock), ..store }, opened))
     }
 
+    /// What was saved last, for whoever only looks: another process may have the store.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not whole.
+    pub fn peek(path: &Path) -> Result<Option<Saved>, StoreError> {
+        if !path.try_exists().unwrap_or(true) {
+            return Ok(None);
+        }
+        let failed = |error| io_error(path, "cannot be read", error);
+        let folder = Box::new(Disk::open(path.to_owned()).map_err(failed)?);
+        let (path, revisions) = (path.to_owned(), BTreeMap::new());
+        let store = Store { path, folder, revisions, revision_last: 0, kept: REVISIONS_KEPT, _lock: None };
+        let names = store.folder.names().map_err(|error| io_error(&store.path, "cannot be listed", error))?;
+        let newest = names.iter().filter_map(|name| match kind_of(name.to_str()?) {
+            Kind::Revision(revision) => Some(revision),
+            _ => None,
+        });
+        let Some(newest) = newest.max() else { return Ok(None) };
+        let saved = store.read(newest);
+        saved.map(Some).map_err(|fault| StoreError::Damaged { path: store.path.join(name_of(newest)), fault })
+    }
+
     /// Keeps a revision; on the disk, whatever happens next, when it returns.
     ///
     /// # Errors
@@ -162,6 +184,15 @@ impl Store {
     #[must_use]
     pub fn revision_last(&self) -> u64 {
         self.revision_last
+    }
+
+    /// Lets go of a revision that is of no use any more. One that cannot be removed stays.
+    pub fn forget(&mut self, revision: u64) {
+        if let Err(error) = self.folder.remove(&name_of(revision)) {
+            let error = io_error(&self.path.join(name_of(revision)), "cannot be removed", error);
+            return tracing::warn!("{error}");
+        }
+        self.revisions.remove(&revision);
     }
 
     fn open_in(path: PathBuf, folder: Box<dyn Folder>, kept: usize) -> Result<(Store, Opened), StoreError> {

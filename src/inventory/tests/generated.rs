@@ -194,9 +194,15 @@ proptest! {
             }
             holds(&inventory)?;
         }
-        let written = serde_json::to_string(&inventory).expect("JSON");
-        let read: Inventory = serde_json::from_str(&written).expect("what was written is good");
-        prop_assert_eq!(read, inventory);
+        let mut records = Records::default();
+        inventory.instances().cloned().for_each(|instance| records.put(Record::Instance(instance)));
+        inventory.enis().cloned().for_each(|eni| records.put(Record::Eni(eni)));
+        inventory.scaling_groups().cloned().for_each(|group| records.put(Record::ScalingGroup(group)));
+        let written = serde_json::to_string(&records).expect("JSON");
+        let read: Records = serde_json::from_str(&written).expect("what was written is good");
+        let mut again = Inventory::default();
+        prop_assert_eq!(again.merge(&read), Vec::new());
+        prop_assert_eq!(again, inventory);
     }
 
     #[test]
@@ -221,25 +227,27 @@ proptest! {
     }
 
     #[test]
-    fn r_g9_joins_and_leaves_lead_from_the_old_members_to_the_new(before in any_inventory(), steps in vec(step(), 0..12)) {
-        let mut after = before.clone();
-        steps.into_iter().for_each(|step| drop(step.take(&mut after)));
-        let members = |inventory: &Inventory| -> BTreeSet<(Id, Id)> {
-            let of_group = |group: &ScalingGroup| {
-                let pairs = group.target_groups.iter().flat_map(|to| group.instances.iter().map(|id| (to.group.clone(), id.clone())));
-                pairs.collect::<Vec<_>>()
-            };
-            inventory.scaling_groups().flat_map(of_group).collect()
+    fn r_g8_what_is_bound_is_unbound_by_release_and_by_no_other_record(
+        inventory in any_inventory(), place in any_place(), name in any_name(), steps in vec(step(), 0..12),
+    ) {
+        let Ok(bound) = bind(&inventory, &place, &name, at(1000)) else { return Ok(()) };
+        let held = Held {
+            kind: name.kind,
+            address: bound.address,
+            instance: bound.instance.as_ref(),
+            eni: bound.eni.as_ref(),
+            region: bound.region.as_ref(),
         };
-        let mut now = members(&before);
-        now.retain(|(_, instance)| is_alive(&after, instance));
-        for change in scaled(&before, &after) {
-            match change {
-                Scaled::Join { target_group, instance, .. } => prop_assert!(now.insert((target_group, instance))),
-                Scaled::Leave { target_group, instance } => prop_assert!(now.remove(&(target_group, instance))),
-            }
+        prop_assert_eq!(fate(&inventory, &place, &held), Fate::Bound(bound.clone()), "nothing happened");
+        let mut after = inventory.clone();
+        steps.into_iter().for_each(|step| drop(step.take(&mut after)));
+        let state = held.instance.and_then(|id| after.instance(id)).map(|instance| instance.state);
+        match fate(&after, &place, &held) {
+            Fate::Bound(now) if name.kind == TargetKind::Idc => prop_assert_eq!(now, bound),
+            Fate::Bound(_) | Fate::AsItWas => {}
+            Fate::Released => prop_assert_eq!(state, Some(InstanceState::Released)),
+            Fate::Barred(refusal) => prop_assert!(!refusal.what.is_empty() && !refusal.mend.is_empty()),
         }
-        prop_assert_eq!(now, members(&after));
     }
 
     #[test]

@@ -33,7 +33,10 @@ fn inventory() -> Inventory {
 }
 
 fn from_json(value: serde_json::Value) -> Inventory {
-    serde_json::from_value(value).expect("a good inventory")
+    let records: Records = serde_json::from_value(value).expect("good records");
+    let mut inventory = Inventory::default();
+    assert_eq!(inventory.merge(&records), []);
+    inventory
 }
 
 fn place() -> Place {

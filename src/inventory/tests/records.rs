@@ -3,15 +3,18 @@
 use super::*;
 
 fn wrong(value: serde_json::Value) -> String {
-    match serde_json::from_value::<Inventory>(value) {
-        Ok(inventory) => panic!("taken: {inventory:?}"),
+    match serde_json::from_value::<Records>(value) {
+        Ok(records) => {
+            let refused = Inventory::default().merge(&records);
+            refused.first().unwrap_or_else(|| panic!("taken: {records:?}")).1.to_string()
+        }
         Err(error) => error.to_string(),
     }
 }
 
 #[test]
 fn what_is_written_is_read_again() {
-    let inventory = from_json(json!({
+    let records: Records = serde_json::from_value(json!({
         "instances": [{
             "id": "ins-1", "region": "north", "network": "vpc-1", "zone": "z-1", "address": "fd00::5", "state": "stopped",
             "expires": "2027-01-31T00:00:00Z", "bandwidth": 100,
@@ -20,11 +23,12 @@ fn what_is_written_is_read_again() {
         "scaling_groups": [
             { "name": "asg-1", "instances": ["ins-1"], "target_groups": [{ "group": "app", "port": 80 }] },
         ],
-    }));
-    let written = serde_json::to_value(&inventory).expect("JSON");
+    }))
+    .expect("good records");
+    let written = serde_json::to_value(&records).expect("JSON");
     assert_eq!(written["instances"][0]["expires"], "2027-01-31T00:00:00Z");
     assert_eq!(written["scaling_groups"][0]["target_groups"][0]["weight"], 10, "the default");
-    assert_eq!(from_json(written), inventory);
+    assert_eq!(serde_json::from_value::<Records>(written).expect("what was written"), records);
     assert_eq!(from_json(json!({})), Inventory::default());
 }
 
@@ -80,7 +84,7 @@ fn unknown_fields_and_bad_values_are_refused() {
 fn an_id_is_one_things_and_an_address_one_machines_in_its_network() {
     let instance = |id: &str, network: &str, address: &str| json!({ "id": id, "network": network, "address": address });
     let twice = wrong(json!({ "instances": [instance("a", "n", "10.0.0.1"), instance("a", "n", "10.0.0.2")] }));
-    assert_eq!(twice, "there are two instances called \"a\"; give each its own id");
+    assert_eq!(twice, "instance \"a\" is there twice; give each once");
     let taken = wrong(json!({ "instances": [instance("a", "n", "10.0.0.1"), instance("b", "n", "10.0.0.1")] }));
     let mend = "give each its own, or name the network that it is in";
     assert_eq!(taken, format!("10.0.0.1 is an address of instance \"a\" already; {mend}"));
@@ -140,12 +144,13 @@ fn an_instance_that_is_gone_or_released_lets_go_of_all_it_had() {
 #[test]
 fn merging_keeps_what_is_there_and_says_what_does_not_fit() {
     let mut file = from_json(json!({ "instances": [{ "id": "a", "address": "10.0.0.1" }] }));
-    let api = from_json(json!({
+    let api = serde_json::from_value(json!({
         "instances": [{ "id": "a", "address": "10.0.0.3" }, { "id": "b", "address": "10.0.0.1" }, { "id": "c", "address": "10.0.0.4" }],
         "scaling_groups": [{ "name": "g", "instances": ["c"] }],
-    }));
-    let refused: Vec<_> = file.merge(&api).iter().map(|refusal| refusal.why).collect();
-    assert_eq!(refused, [Why::Taken], "b has the address of a");
+    }))
+    .expect("good records");
+    let refused: Vec<_> = file.merge(&api).iter().map(|(which, refusal)| (which.to_string(), refusal.why)).collect();
+    assert_eq!(refused, [("instance \"b\"".to_owned(), Why::Taken)], "b has the address of a");
     assert_eq!(file.instances().map(|instance| &*instance.id).collect::<Vec<_>>(), ["a", "c"]);
     assert_eq!(file.instance("a").expect("it is there").address, ip("10.0.0.1"), "the first one stays");
     assert!(file.scaling_group("g").is_some());

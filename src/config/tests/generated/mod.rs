@@ -35,6 +35,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 cores: cores.clone(),
                 admin: admin.clone(),
                 inventory: Arc::default(),
+                inventory_of_file: Arc::default(),
                 left_out: Vec::new(),
                 door: Door::Home,
                 groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),

@@ -55,6 +55,7 @@ pub(super) fn balancer(control: &Control, reports: &Reports) -> Value {
         "shards": control.shards.len(),
         "started_at": rfc3339(control.given.started_at),
         "uptime_seconds": control.given.started_at.elapsed().unwrap_or_default().as_secs(),
+        "left_out": state.snapshot.left_out,
         "reloads": { "success": state.reloads.succeeded, "failure": state.reloads.failed },
     })
 }

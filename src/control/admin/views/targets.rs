@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{View, micros, rfc3339, seconds};
-use crate::config::{CheckProtocol, HealthCheck, Listener, Managed, Target, TargetGroup};
+use crate::config::{CheckProtocol, HealthCheck, Listener, Target, TargetGroup};
 use crate::health::{Failure, LastCheck, State};
 use crate::metrics;
 use crate::shard::{GroupReport, TargetReport};
@@ -23,10 +23,7 @@ impl View {
         json!({
             "name": &*group.name,
             "protocol": group.protocol.as_str(),
-            "managed": match group.managed {
-                Managed::File => "file",
-                Managed::Api => "api",
-            },
+            "managed": group.managed,
             "algorithm": group.algorithm,
             "fail_open": group.fail_open,
             "failing_open": reports.iter().any(|(_, report)| report.failing_open),

@@ -1,0 +1,201 @@
+//! What is desired, and where it is kept.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::KeptError;
+use crate::config::{Changes, Errors, Known, Over, Snapshot, Text, Waiting};
+use crate::control::error::StartError;
+use crate::control::state::Revision;
+use crate::control::store::{Saved, Store};
+use crate::inventory::Door;
+
+/// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
+const ANSWERS_KEPT: usize = 1000;
+
+/// What is desired, and where it is kept. Whoever holds it is the only one who changes anything.
+#[derive(Debug)]
+pub(in crate::control) struct Ledger {
+    pub(super) desired: Desired,
+    /// `None` without a `state_dir`, or where the thread that writes ended.
+    pub(super) store: Option<Store>,
+    /// Targets that were bound and may not be now.
+    pub(super) waiting: Vec<Waiting>,
+    /// Shards that have not confirmed the revision in effect.
+    pub(super) missing: Vec<usize>,
+}
+
+/// The file, and what the API changed beside it.
+#[derive(Debug, Clone)]
+pub(super) struct Desired {
+    /// The file as it was read last.
+    pub text: Arc<Text>,
+    /// What it says, beside the API's machines.
+    pub base: Arc<Snapshot>,
+    pub kept: Kept,
+}
+
+/// What the store keeps: it outlives the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kept {
+    pub changes: Changes,
+    /// The side of the one-way door of `cross_region` that the balancer is on (requirement G6).
+    pub door: Door,
+    /// The oldest first.
+    pub answered: VecDeque<Answered>,
+}
+
+/// A request that was answered, by its `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answered {
+    pub key: String,
+    /// Of what it asked for.
+    pub digest: String,
+    pub revision: u64,
+}
+
+impl Kept {
+    pub(super) fn of(saved: &Saved) -> Result<Kept, KeptError> {
+        serde_json::from_slice(&saved.body).map_err(|error| KeptError::Foreign { revision: saved.revision, error })
+    }
+
+    pub(super) fn answer(&mut self, answered: Answered) {
+        while self.answered.len() >= ANSWERS_KEPT {
+            self.answered.pop_front();
+        }
+        self.answered.push_back(answered);
+    }
+
+    /// What the file is read beside.
+    fn known(&self) -> Known {
+        Known { records: self.changes.records.clone(), door: self.door }
+    }
+}
+
+impl Desired {
+    /// The file beside what was kept. What became of machines since it was kept is taken down.
+    pub(super) fn read(text: Arc<Text>, kept: Kept) -> Result<Desired, Errors> {
+        let base = text.resolve(&kept.known(), SystemTime::now())?;
+        Ok(Desired { text, base: Arc::new(base), kept }.settled())
+    }
+
+    /// The same file beside other changes: it is read again where they know other machines.
+    pub(super) fn with(&self, changes: Changes) -> Result<Desired, Errors> {
+        let same_machines = changes.records == self.kept.changes.records;
+        let kept = Kept { changes, ..self.kept.clone() };
+        if same_machines {
+            return Ok(Desired { kept, ..self.clone() });
+        }
+        let read = Desired::read(Arc::clone(&self.text), kept)?;
+        Ok(read.like_at_start(&self.base))
+    }
+
+    /// `[shards]`, `[admin]` and `state_dir` stay as they were, and a snapshot says what is, not what is wished for.
+    pub(super) fn like_at_start(self, old: &Snapshot) -> Desired {
+        let (cores, admin, state_dir) = (old.cores.clone(), old.admin.clone(), old.state_dir.clone());
+        let base = Arc::new(Snapshot { cores, admin, state_dir, ..Snapshot::clone(&self.base) });
+        Desired { base, ..self }
+    }
+
+    fn settled(mut self) -> Desired {
+        self.kept.changes = std::mem::take(&mut self.kept.changes).settled(&self.base);
+        self
+    }
+
+    pub(super) fn over(&self) -> Over {
+        self.kept.changes.over(&self.base, self.kept.door)
+    }
+
+    /// Says what was changed and has no place in the file any more.
+    pub(super) fn warn_of_waiting(&self) {
+        for group in self.kept.changes.waiting(&self.base) {
+            tracing::warn!(
+                group,
+                "the API changed this target group, and the config has none of that name with managed = \"api\": its targets \
+                 are kept and wait for it"
+            );
+        }
+    }
+}
+
+impl Ledger {
+    /// The ledger of what a file says, with what an earlier process kept. Gives the revision that it had come to, too.
+    ///
+    /// # Errors
+    /// The file is no good, the store does not open, or what was kept is not what this version of weir keeps.
+    pub(in crate::control) fn open(text: Text) -> Result<(Self, u64), StartError> {
+        let (mut store, mut kept) = (None, Kept::default());
+        // It says what the rest of the file is read beside.
+        if let Some(folder) = text.state_dir() {
+            let (opened_store, opened) = Store::open(&folder).map_err(KeptError::from)?;
+            opened.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            kept = opened.current.as_ref().map(Kept::of).transpose()?.unwrap_or_default();
+            store = Some(opened_store);
+        }
+        let desired = Desired::read(Arc::new(text), kept)?;
+        let revision = store.as_ref().map_or(0, Store::revision_last);
+        Ok((Ledger { desired, store, waiting: Vec::new(), missing: Vec::new() }, revision))
+    }
+
+    /// The snapshot that is desired.
+    pub(in crate::control) fn snapshot(&self) -> Snapshot {
+        self.desired.over().snapshot
+    }
+
+    /// Those that are kept, the oldest first.
+    pub(in crate::control) fn revisions(&self) -> VecDeque<Revision> {
+        let kept = self.store.iter().flat_map(Store::revisions);
+        let revisions = kept.map(|meta| Revision {
+            number: meta.revision,
+            applied_at: meta.at,
+            who: meta.who,
+            what: meta.what.lines().map(str::to_owned).collect(),
+        });
+        revisions.collect()
+    }
+}
+
+/// What a file says beside what a process kept, or keeps, in its `state_dir`: for whoever looks, not for whoever runs it. The second
+/// is the revision that it was read beside.
+///
+/// # Errors
+/// What is wrong with the file; what cannot be read in `state_dir` is no error, and said.
+pub fn beside_what_is_kept(path: &Path) -> Result<(Snapshot, Beside), Errors> {
+    let text = Text::read(path)?;
+    let (kept, beside) = match text.state_dir().map(|folder| Store::peek(&folder)) {
+        None | Some(Ok(None)) => (Kept::default(), Beside::Nothing),
+        Some(Ok(Some(saved))) => match Kept::of(&saved) {
+            Ok(kept) => (kept, Beside::Revision(saved.revision)),
+            Err(error) => (Kept::default(), Beside::Unreadable(error.to_string())),
+        },
+        Some(Err(error)) => (Kept::default(), Beside::Unreadable(error.to_string())),
+    };
+    Ok((Desired::read(Arc::new(text), kept)?.over().snapshot, beside))
+}
+
+/// What a file was read beside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beside {
+    /// The API changed nothing that is kept.
+    Nothing,
+    /// What the API had changed as of this revision.
+    Revision(u64),
+    /// Nothing, because this is in the way.
+    Unreadable(String),
+}
+
+#[cfg(test)]
+impl Ledger {
+    /// One that nothing keeps.
+    pub(in crate::control) fn of(base: &Snapshot) -> Self {
+        let text = Arc::new(Text::of_demo("", Path::new("")));
+        let desired = Desired { text, base: Arc::new(base.clone()), kept: Kept::default() };
+        Ledger { desired, store: None, waiting: Vec::new(), missing: Vec::new() }
+    }
+}
