@@ -176,8 +176,13 @@ fn wanted_parameter(query: &QueryMatch) -> String {
 
 fn forward(snapshot: &Snapshot, forwarding: &Forwarding<'_>) -> (Action, Vec<(usize, Option<Tag>)>) {
     let rewritten = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
-    let possible = forwarding.groups.iter().filter(|share| share.chance > 0.0);
-    let asked = possible.map(|share| (share.group, share.session.as_ref().and_then(|session| session.target)));
+    // Nobody picks a target for a request that is refused.
+    let is_sent = |share: &&Share<'_>| share.chance > 0.0 && share.refused.is_none() && forwarding.refused.is_none();
+    let asked = forwarding
+        .groups
+        .iter()
+        .filter(is_sent)
+        .map(|share| (share.group, share.session.as_ref().and_then(|session| session.target)));
     let action = Action::Forward {
         groups: forwarding.groups.iter().map(|share| group(snapshot, forwarding, share)).collect(),
         session: forwarding.session.as_ref().map(session),

@@ -16,7 +16,8 @@ use crate::control::change::Ledger;
 use crate::control::shards::Shards;
 use crate::control::state::{Given, Phase};
 use crate::control::tests::played;
-use crate::shard::{Admits, Answer, GroupAnswer, Next, Order, Standing};
+use crate::health::State;
+use crate::shard::{Admits, Answer, GroupAnswer, Next, Order, Standing, TargetAnswer};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -61,6 +62,16 @@ protocol = "tcp"
 address = "192.0.2.1:91"
 default_action = { forward = "empty" }
 
+[[listener]]
+name = "old"
+protocol = "http"
+address = "192.0.2.1:81"
+default_action = { forward = [{ group = "canary", weight = 1 }, { group = "ten", weight = 3 }] }
+  [[listener.rule]]
+  priority = 10
+  path = "/ten*"
+  action = { forward = "ten", rewrite = { path = { regex = "^/ten/bad(.*)$", with = "$1" } } }
+
 [[target_group]]
 name = "app"
 protocol = "http"
@@ -80,6 +91,12 @@ protocol = "http"
 name = "plain"
 protocol = "tcp"
 target = [{ address = "10.0.0.3", port = 80 }]
+
+[[target_group]]
+name = "ten"
+protocol = "http"
+http_version = "1.0"
+target = [{ address = "10.0.0.4", port = 80 }]
 
 [[target_group]]
 name = "empty"
@@ -277,6 +294,78 @@ async fn what_the_listener_refuses_is_refused_ahead_of_the_rules() {
     let many = vec!["192.0.2.1"; 31].join(",");
     let explanation = explained(&format!("listener=web&client=192.0.2.9&header=X-Forwarded-For:{many}")).await;
     assert_eq!((explanation.outcome.kind, explanation.outcome.status), (OutcomeKind::RequestRefused, Some(463)));
+}
+
+const CHUNKED: &str = "method=POST&header=Transfer-Encoding:chunked";
+
+#[tokio::test]
+async fn a_group_refuses_ahead_of_the_head_that_its_target_would_get() {
+    let many = format!("header=X-Forwarded-For:{}", vec!["192.0.2.1"; 31].join(","));
+    for (query, status) in [
+        (format!("path=/ten&{CHUNKED}"), Some(464)),
+        (format!("path=/ten&{CHUNKED}&{many}"), Some(464)),
+        (format!("path=/ten/bad&{CHUNKED}&{many}"), Some(464)),
+        (format!("path=/ten/bad&{many}"), Some(500)),
+        (format!("path=/ten&{many}"), Some(463)),
+        (format!("path=/&{CHUNKED}&{many}"), None),
+    ] {
+        let outcome = explained(&format!("listener=old&client=192.0.2.9&{query}")).await.outcome;
+        assert_eq!((outcome.kind, outcome.status), (OutcomeKind::RequestRefused, status), "{query}: {}", outcome.text);
+        let both = outcome.text.contains("463") && outcome.text.contains("464");
+        assert_eq!(both, status.is_none(), "{query}: {}", outcome.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_refuses_the_request_is_asked_for_no_target() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked(&format!("listener=old&client=192.0.2.9&{CHUNKED}"));
+    let playing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let Ok(Order::Explain(question, reply)) = orders.try_recv() else { panic!("it is asked") };
+        let targets = vec![TargetAnswer {
+            address: "10.0.0.2:80".parse().unwrap(),
+            weight: 10,
+            state: State::Healthy,
+            reason: None,
+            failure: None,
+            active: 0,
+            standing: Standing::Next,
+        }];
+        let of_group = |(name, _): &(Arc<str>, _)| GroupAnswer {
+            name: Arc::clone(name),
+            failing_open: false,
+            next: Next::ByTurn(0),
+            targets: targets.clone(),
+            unbound: Vec::new(),
+        };
+        let groups = question.groups.iter().map(of_group).collect();
+        reply.send(Box::new(Answer { revision: 1, admits: Admits::Yes, groups })).unwrap();
+    };
+    let (explanation, ()) = tokio::join!(explain(&control, &asked), playing);
+    let Explanation { outcome, shards, .. } = explanation.unwrap();
+    let groups: Vec<&str> = shards[0].target_groups.iter().map(|group| &*group.target_group).collect();
+    assert_eq!((groups, outcome.kind), (vec!["canary"], OutcomeKind::Target));
+    assert!(
+        outcome.text.starts_with("the default action forwards to canary or ten (answered with 464: "),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_shard_takes_the_connection_nothing_else_matters() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked("listener=web&client=192.0.2.9&method=TRACE");
+    let playing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let Ok(Order::Explain(_, reply)) = orders.try_recv() else { panic!("it is asked") };
+        reply.send(Box::new(answer(Admits::Draining))).unwrap();
+    };
+    let (explanation, ()) = tokio::join!(explain(&control, &asked), playing);
+    let outcome = explanation.unwrap().outcome;
+    assert_eq!((outcome.kind, outcome.status), (OutcomeKind::ConnectionRefused, None));
 }
 
 #[tokio::test]
