@@ -22,7 +22,7 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// What becomes of the client's connection.
     pub connection: Connection,
-    /// The request as it was understood; `None` for a tcp listener.
+    /// The request as it was read; `None` for a tcp listener.
     pub request: Option<Request>,
     /// The rules that it was held against, by priority: the last one is the one that it falls under.
     pub rules: Vec<Rule>,
@@ -78,7 +78,7 @@ pub struct Connection {
     pub text: Option<String>,
 }
 
-/// The request as it was understood.
+/// The request as it was read, which is what rules look at; as it was asked where it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The method.

@@ -296,6 +296,20 @@ async fn what_the_listener_refuses_is_refused_ahead_of_the_rules() {
     assert_eq!((explanation.outcome.kind, explanation.outcome.status), (OutcomeKind::RequestRefused, Some(463)));
 }
 
+#[tokio::test]
+async fn the_request_is_told_as_it_was_read_and_not_as_it_was_asked() {
+    for (query, expected) in [
+        ("path=/v/a%23b&host=+a.example:81+", ("a.example:81", "/v/a", None)),
+        ("path=/v?b=1%23c", ("192.0.2.1", "/v", Some("b=1"))),
+        // It is mended, though the listener refuses it then.
+        ("path=/v/a+b", ("192.0.2.1", "/v/a%20b", None)),
+        ("path=/v&host=a+b", ("a b", "/v", None)),
+    ] {
+        let request = explained(&format!("listener=web&client=192.0.2.9&{query}")).await.request.unwrap();
+        assert_eq!((&*request.host, &*request.path, request.query.as_deref()), expected, "{query}");
+    }
+}
+
 const CHUNKED: &str = "method=POST&header=Transfer-Encoding:chunked";
 
 #[tokio::test]
