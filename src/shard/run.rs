@@ -183,7 +183,9 @@ impl Shard {
                 let _ = answer.send(Box::new(self.report()));
             }
             Order::Explain(question, answer) => {
-                let _ = answer.send(Box::new(self.explain(&question)));
+                if !answer.is_closed() {
+                    let _ = answer.send(Box::new(self.explain(&question)));
+                }
             }
             Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
                 self.connections_max.set(connections_max);

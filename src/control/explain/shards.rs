@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::answer::{NextBy, NextTarget, Shard, ShardGroup, Target};
@@ -27,10 +27,11 @@ pub(in crate::control) struct Pace {
 impl Pace {
     /// What every shard answers; `None` of one that does not, or is known not to.
     pub(super) async fn ask(&self, shards: &Shards, question: &Question) -> Vec<(Arc<Handle>, Option<Box<Answer>>)> {
-        let next = &mut *self.next.lock().await;
+        let next = self.next.lock().await;
         if let Some(at) = *next {
             sleep_until(at).await;
         }
+        let _turn = Turn(next);
         let ask = |shard: &Arc<Handle>| {
             let answers = shard.pulse().life == Life::Answering;
             (Arc::clone(shard), answers.then(|| shard.explain(question.clone())))
@@ -45,8 +46,16 @@ impl Pace {
             };
             answers.push((shard, answer));
         }
-        *next = Some(Instant::now() + PAUSE);
         answers
+    }
+}
+
+/// The shards have a question. However this ends, the next one comes a pause later: a client that hangs up is no faster.
+struct Turn<'p>(MutexGuard<'p, Option<Instant>>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0 = Some(Instant::now() + PAUSE);
     }
 }
 

@@ -456,6 +456,22 @@ async fn whoever_asks_often_waits_for_others_who_ask() {
     assert!(began.elapsed() >= Duration::from_millis(200), "ten pauses, by a clock that the test moves");
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_hangs_up_is_no_faster() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked("listener=relay&client=10.1.2.3");
+    let began = Instant::now();
+    for _ in 0..200 {
+        let left = tokio::time::timeout(Duration::from_millis(1), explain(&control, &asked)).await;
+        assert!(left.is_err(), "the shard answers nobody");
+    }
+    let pauses = began.elapsed().as_millis() / 20;
+    let questions = orders.try_iter().count();
+    assert!(questions > 1, "who gives up while it waits holds nobody up");
+    assert!(questions as u128 <= pauses + 1, "{questions} in {pauses} pauses, by a clock that the test moves");
+}
+
 #[test]
 fn an_explanation_reads_back_as_it_was_written() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
