@@ -94,7 +94,9 @@ fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
     );
 
     let gone = place::free();
-    for arguments in [&["status"][..], &["targets", "weight", "app", "10.0.0.5:80=0"], &["explain", "web"]] {
+    for arguments in
+        [&["status"][..], &["targets", "weight", "app", "10.0.0.5:80=0"], &["explain", "web", "--client", "192.0.2.9"]]
+    {
         let said = failed(&ask(gone, arguments), 3);
         assert!(said.contains(&gone.to_string()) && said.contains("is weir running"), "{said}");
     }
@@ -241,6 +243,7 @@ fn a_change_without_an_answer_is_in_doubt_and_not_made_twice() {
 fn explain_asks_for_what_was_given_and_shows_the_whole_answer() {
     let answer = json!({
         "listener": "web", "rule": { "priority": 2, "target_group": "img" },
+        "outcome": { "kind": "target", "status": null, "text": "rule 2 forwards to img; next: 10.0.0.6:80\u{1b}[2J" },
         "targets": [
             { "address": "10.0.0.5", "port": 80, "why_not": "weight 0" }, { "address": "10.0.0.6", "port": 80, "chosen": true }
         ],
@@ -251,7 +254,12 @@ fn explain_asks_for_what_was_given_and_shows_the_whole_answer() {
     let arguments: Vec<&str> = line.split(' ').collect();
     let shown = done(&ask(api.address, &arguments));
     let expected = "\
+rule 2 forwards to img; next: 10.0.0.6:80\\u{1b}[2J
+
 listener: web
+outcome:
+  kind: target
+  status: -
 rule:
   priority: 2
   target_group: img
