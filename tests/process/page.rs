@@ -24,7 +24,8 @@ fn r_m4_the_page_shows_everything_live_in_chromium() {
     let load = Load::start(web, 20, http::visit);
     load.wait_for(20);
     in_chromium(&["looks", &url(&weir)]);
-    load.stop();
+    let failures = load.stop().failures;
+    assert!(failures.is_empty(), "{failures:?}");
 }
 
 #[test]
@@ -86,6 +87,32 @@ fn r_m4_events_say_what_the_api_says() {
     let accepted: u64 = shards.iter().filter_map(|shard| shard["report"]["accepted"].as_u64()).sum();
     assert_eq!((shards.len(), accepted), (2, 7), "{shards:?}");
     assert_eq!(event["revisions"][0]["revision"], event["balancer"]["revision"]);
+}
+
+#[test]
+fn r_m4_an_event_tells_a_targets_5xx_from_what_the_balancer_refuses_or_answers_itself() {
+    let failing = Target::start(http_target::serve(|_| b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    let (mut config, web) = Config::http(&[failing.address]);
+    config.web().tables = r#"
+        [[listener.rule]]
+        priority = 1
+        path = "/closed"
+        action = { fixed_response = { status = 503 } }
+        "#
+    .into();
+    let weir = Weir::start(config.shards(1));
+    for (line, status, times) in [("GET /", 503, 2), ("GET /closed", 503, 1), ("TRACE /", 405, 5)] {
+        for _ in 0..times {
+            let answer = http::ask(web, format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")).expect("an answer");
+            assert_eq!(answer.status(), status, "{line}");
+        }
+    }
+    weir.wait_for_connections(0);
+    let event = first_event(&weir);
+    let counted = &event["listeners"][0]["http"];
+    assert_eq!((&counted["requests"], &counted["target_5xx"]), (&8.into(), &2.into()), "{counted}");
+    assert_eq!(counted["responses"], serde_json::json!([0, 0, 0, 5, 3]));
+    assert_eq!(counted["errors"], serde_json::json!({ "method_not_allowed": 5 }));
 }
 
 fn url(weir: &Weir) -> String {

@@ -55,6 +55,10 @@ def looks(browser, url):
     browser.wait("why it is not healthy", """
         document.getElementById('attention').innerText.includes('nothing listens on that address and port')""")
     browser.wait("requests have a rate", "parseFloat(document.querySelectorAll('#tiles .figure')[2].textContent) > 0")
+    failed = browser.evaluate("""
+        import("/page/rates.js").then(({ failures }) => failures({ refused: { scheme: 1 }, accept_errors: 2, closed: {},
+            http: { errors: { bad_request: 50 }, responses: [0, 0, 0, 50, 3], target_5xx: 3 } }))""")
+    assert failed == 56, failed
     # Connections to targets are kept, so for a while there may be no connect.
     browser.wait("phases have latencies", "document.querySelectorAll('#latency tbody tr').length >= 2")
     browser.wait("latencies are of the last seconds", """

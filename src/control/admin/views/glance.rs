@@ -62,6 +62,8 @@ struct HttpGlance {
     requests: u64,
     /// By the first digit of their status, 1xx first.
     responses: [u64; 5],
+    /// 5xx of targets that reached their clients whole: `errors` has none of them, so the two together are what failed.
+    target_5xx: u64,
     errors: BTreeMap<&'static str, u64>,
 }
 
@@ -235,13 +237,20 @@ fn http(reports: &[&ListenerReport]) -> Option<HttpGlance> {
     counts.peek()?;
     let mut requests = 0;
     let mut responses = [0; 5];
+    let mut target_5xx = 0;
     let mut errors = [0; Why::ALL.len()];
     for counted in counts {
         requests += counted.requests;
+        target_5xx += counted.target_5xx;
         responses.iter_mut().zip(counted.classes).for_each(|(sum, count)| *sum += count);
         errors.iter_mut().zip(counted.errors).for_each(|(sum, count)| *sum += count);
     }
-    Some(HttpGlance { requests, responses, errors: named(Why::ALL.map(Why::as_str), |index| errors[index]) })
+    Some(HttpGlance {
+        requests,
+        responses,
+        target_5xx,
+        errors: named(Why::ALL.map(Why::as_str), |index| errors[index]),
+    })
 }
 
 /// What happened at all, by name.
