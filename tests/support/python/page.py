@@ -48,6 +48,9 @@ def looks(browser, url):
     """Everything is there, live, in both schemes and at both widths."""
     open_page(browser, url)
     browser.wait("an event came", "!document.getElementById('status').hidden")
+    # Of the first event nothing has a rate.
+    rates = browser.evaluate("[...document.querySelectorAll('td[data-label=Rate]')].map((cell) => cell.textContent)")
+    assert not [text for text in rates if "–" in text and text != "–"], rates
     browser.wait("it is serving", "document.getElementById('phase').textContent === 'Serving'")
     browser.wait("both targets are shown as they are", """
         document.querySelectorAll('#group-app tbody tr').length === 2

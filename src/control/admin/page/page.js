@@ -330,8 +330,9 @@ function targetTable(holder, group) {
 const failed = (target) => count(target.connects_failed + target.responses_5xx);
 
 function targetRate(target, isOfHttp) {
-  if (isOfHttp) return `${rate(rateOf(shown, target, (item) => item.requests))} req/s`;
-  return `${rate(rateOf(shown, target, (item) => item.connections))} conn/s`;
+  const number = rateOf(shown, target, (item) => (isOfHttp ? item.requests : item.connections));
+  if (number == null) return NONE;
+  return `${rate(number)} ${isOfHttp ? "req/s" : "conn/s"}`;
 }
 
 function fillWeight(cell, target) {
