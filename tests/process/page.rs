@@ -36,6 +36,7 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
+    config.keys = format!("state_dir = \"{}\"", directory.path().join("state").display());
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
 }

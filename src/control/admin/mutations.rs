@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::server::Client;
 use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, Which};
 use crate::control::change::{self, Asked, ChangeError, NotApplied, NotReloaded, Wanted};
-use crate::control::state::Control;
+use crate::control::state::{Control, Phase};
 
 /// Longest body: a thousand targets take a tenth of it.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -91,6 +91,20 @@ pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> An
             "mend the config file; weir check --config shows the same; nothing changed",
         )),
     }
+}
+
+/// Why no request changes anything now; `None`: one can.
+pub(super) fn why_nothing_changes(control: &Control) -> Option<String> {
+    let (phase, state_dir) = {
+        let state = control.state();
+        (state.phase, state.snapshot.state_dir.clone())
+    };
+    let error = match (phase, state_dir) {
+        (Phase::Serving, Some(_)) => return None,
+        (Phase::Serving, None) => ChangeError::NothingKeeps,
+        (Phase::Starting | Phase::Draining, _) => ChangeError::NotServing,
+    };
+    Some(refused(&error).sentence())
 }
 
 /// Under which terms a request changes something.

@@ -22,7 +22,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::error::ApiError;
-use super::super::views::{self, Past, View};
+use super::super::mutations;
+use super::super::views::{self, Balancer, Past, View};
 use crate::control::state::Control;
 
 /// Subscribers at once, out of the endpoint's clients (server.rs): probes and Prometheus need places too.
@@ -108,7 +109,10 @@ impl Feed {
         let view = View { snapshot: state.snapshot, reports };
         let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_MAX).map(views::revision).collect();
         let elapsed = reported_at.saturating_duration_since(self.began);
-        let balancer = views::balancer(&self.control, &view.reports);
+        let balancer = Balancer {
+            answer: views::balancer(&self.control, &view.reports),
+            why_nothing_changes: mutations::why_nothing_changes(&self.control),
+        };
         let glance = view.glance(then.as_ref(), &self.control.shards, balancer, revisions, elapsed);
         let made = (Instant::now(), frame(&glance));
         *event = Some(made.clone());

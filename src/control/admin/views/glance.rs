@@ -29,6 +29,8 @@ pub(in super::super) struct Glance<'v> {
     /// When the shards said it, by a clock that runs evenly: the difference of two glances makes rates.
     pub(in super::super) elapsed_seconds: f64,
     pub(in super::super) balancer: Value,
+    /// Why the API changes nothing now; null: it can.
+    why_nothing_changes: Option<String>,
     /// What latencies are of; none: of all time.
     latency_window_us: Option<u64>,
     listeners: Vec<ListenerGlance<'v>>,
@@ -36,6 +38,12 @@ pub(in super::super) struct Glance<'v> {
     shards: Vec<ShardGlance>,
     /// The latest first.
     pub(in super::super) revisions: Vec<Value>,
+}
+
+/// The balancer as the API answers, and whether it can be changed.
+pub(in super::super) struct Balancer {
+    pub(in super::super) answer: Value,
+    pub(in super::super) why_nothing_changes: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -136,7 +144,7 @@ impl View {
         &self,
         then: Option<&Then>,
         shards: &[Arc<Handle>],
-        balancer: Value,
+        Balancer { answer: balancer, why_nothing_changes }: Balancer,
         revisions: Vec<Value>,
         elapsed: Duration,
     ) -> Glance<'_> {
@@ -147,6 +155,7 @@ impl View {
         Glance {
             elapsed_seconds: seconds(elapsed),
             balancer,
+            why_nothing_changes,
             latency_window_us: recent::window_us(then),
             listeners: self.snapshot.listeners.iter().map(|listener| self.listener_glance(listener, before)).collect(),
             target_groups: self.snapshot.groups.iter().map(|group| self.group_glance(group, share)).collect(),
