@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, http, http_target, place, python, wait_until};
+use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -51,7 +50,7 @@ fn r_m4_the_page_says_that_the_balancer_is_gone_and_goes_on_when_it_is_back_in_c
     let arguments = ["survives".to_owned(), url(&first), directory.path().display().to_string()];
     thread::scope(|scope| {
         let page = scope.spawn(|| in_chromium(&arguments.each_ref().map(String::as_str)));
-        if !has_chromium() {
+        if !is_installed("chromium") {
             return;
         }
         said("live");
@@ -122,16 +121,11 @@ fn url(weir: &Weir) -> String {
 
 /// Runs a scenario of tests/support/python/page.py.
 fn in_chromium(arguments: &[&str]) {
-    if !has_chromium() {
-        println!("skipped: chromium is not installed");
+    if !is_installed("chromium") {
         return;
     }
     let Some(python) = python::with("json") else { return };
     python::succeeds(python, "page.py", arguments);
-}
-
-fn has_chromium() -> bool {
-    Command::new("chromium").arg("--version").output().is_ok()
 }
 
 /// The first of `GET /v1/events`.
