@@ -308,10 +308,10 @@ fn dashboard_json() -> Value {
     serde_json::from_str(&read("deploy/grafana/weir.json")).expect("JSON")
 }
 
-/// The expressions beside the names of AWS.
+/// The expressions beside the names of AWS and Tencent.
 fn documented() -> Vec<(String, String)> {
     let text = read("docs/metrics.md");
-    let (_, section) = text.split_once("\n## CloudWatch names beside ours\n").expect("the section");
+    let (_, section) = text.split_once("\n## The clouds' names beside ours\n").expect("the section");
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let with_query = rows.filter(|row| cells(row)[1].starts_with('`'));
     with_query.map(|row| (cells(row)[0].clone(), code(row, 1))).collect()
