@@ -1,9 +1,9 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
 //!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room in the table (K5)
-//!                                                   |                  |                         |      |
-//!                            reset, count <--no-----+------------------+-------------------------'      |
-//!                                                  HTTP, connect and relay, Flash <-- task <-- table <--------------'
+//!                                                 |no                |no                    |no       |yes
+//!                           reset, count <--------+------------------+----------------------'         |
+//!                                              HTTP, connect and relay, Flash <-- task <-- table <----'
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
