@@ -146,7 +146,7 @@ fn start(snapshot: &Arc<Snapshot>, listen: SocketAddr) -> Mailbox {
     log.apply(snapshot.access_log.as_ref()).expect("it can be opened");
     let started = shard::start(Setup { id: 0, shards: 1, core: 0 }, empty, log.sink(0)).expect("a shard");
     started.ready.blocking_recv().expect("an answer").expect("a ring");
-    let (mut sockets, _) = options::listen(listen, &[0], Steering::ByHash).expect("binds");
+    let mut sockets = options::listen(listen, &[0], Steering::ByHash, &[]).expect("binds").sockets;
     let (done, is_done) = oneshot::channel();
     let sockets = sockets.pop().map(|socket| (listen, socket)).into_iter().collect();
     let apply = Apply { snapshot: Arc::clone(snapshot), connections_max: 100, sockets, done };

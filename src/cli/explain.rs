@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use serde_json::Value;
 
 use super::api::{Endpoint, Format, encoded};
 use super::show;
@@ -15,9 +16,9 @@ pub(super) struct Question {
     /// The listener's name.
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     listener: String,
-    /// The client's address.
-    #[arg(long, value_name = "ADDRESS")]
-    client: Option<IpAddr>,
+    /// Where the connection comes from, without port: security groups and targets of the same address depend on it.
+    #[arg(long, value_name = "ADDRESS", value_parser = client)]
+    client: IpAddr,
     /// The request's method. This and what follows is for listeners that speak HTTP.
     #[arg(long)]
     method: Option<String>,
@@ -38,9 +39,18 @@ pub(super) fn explain(question: &Question) -> Result<(), Trouble> {
     let answer = question.endpoint.open()?.get(&question.to_path())?;
     match question.endpoint.format() {
         Format::Json => show::print_json(&answer)?,
-        Format::Tables => show::print(&show::outline(&answer))?,
+        Format::Tables => show::print(&text(answer))?,
     }
     Ok(())
+}
+
+/// What becomes of it in a sentence, and then everything that the API says.
+fn text(mut answer: Value) -> String {
+    let outcome = answer.get_mut("outcome").and_then(Value::as_object_mut);
+    let Some(Value::String(sentence)) = outcome.and_then(|outcome| outcome.remove("text")) else {
+        return show::outline(&answer);
+    };
+    format!("{}\n\n{}", show::plain(&sentence), show::outline(&answer))
 }
 
 impl Question {
@@ -50,10 +60,10 @@ impl Question {
             Some(Err(path)) => (Some(path), None),
             Some(Ok((path, query))) => (Some(path), Some(query)),
         };
-        let client = self.client.map(|client| client.to_string());
+        let client = self.client.to_string();
         let given = [
             ("listener", Some(self.listener.as_str())),
-            ("client", client.as_deref()),
+            ("client", Some(client.as_str())),
             ("method", self.method.as_deref()),
             ("host", self.host.as_deref()),
             ("path", path),
@@ -64,6 +74,10 @@ impl Question {
         let given: Vec<String> = given.map(|(key, value)| format!("{key}={}", encoded(value))).collect();
         format!("/v1/explain?{}", given.join("&"))
     }
+}
+
+fn client(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address, without port or brackets: 203.0.113.7 or 2001:db8::1")
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -98,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_what_is_given_is_asked_for() {
-        assert_eq!(asked(&["mail"]).unwrap(), "/v1/explain?listener=mail");
+        assert_eq!(asked(&["mail", "--client", "192.0.2.9"]).unwrap(), "/v1/explain?listener=mail&client=192.0.2.9");
         assert_eq!(asked(&["mail", "--client", "fd00::1"]).unwrap(), "/v1/explain?listener=mail&client=fd00%3A%3A1");
     }
 
@@ -106,6 +120,8 @@ mod tests {
     fn path_query_and_fields_arrive_as_typed() {
         let path = asked(&[
             "web",
+            "--client",
+            "192.0.2.9",
             "--method",
             "GET",
             "--host",
@@ -119,7 +135,7 @@ mod tests {
         ]);
         assert_eq!(
             path.unwrap(),
-            "/v1/explain?listener=web&method=GET&host=a.example&path=%2Fa%20b%2F%2520&query=x%3D1%26y%3D%3F\
+            "/v1/explain?listener=web&client=192.0.2.9&method=GET&host=a.example&path=%2Fa%20b%2F%2520&query=x%3D1%26y%3D%3F\
              &header=X-A%3A%201%262&header=X-B%3A"
         );
     }
@@ -130,7 +146,9 @@ mod tests {
             (&["web", "--path", "a.example/"][..], "slash"),
             (&["web", "--header", "X-A"], "colon"),
             (&["web", "--header", ": 1"], "colon"),
-            (&["web", "--client", "a.example"], "invalid"),
+            (&["web"], "--client <ADDRESS>"),
+            (&["web", "--client", "a.example"], "write an IP address"),
+            (&["web", "--client", "192.0.2.9:80"], "without port"),
             (&[""], "value"),
             (&[], "LISTENER"),
         ] {

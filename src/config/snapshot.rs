@@ -397,6 +397,22 @@ pub enum Algorithm {
     LeastOutstandingRequests,
 }
 
+impl Algorithm {
+    /// Every one.
+    pub const ALL: [Algorithm; 3] =
+        [Algorithm::WeightedRoundRobin, Algorithm::LeastConnections, Algorithm::LeastOutstandingRequests];
+
+    /// As the config and the API write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::WeightedRoundRobin => "weighted_round_robin",
+            Algorithm::LeastConnections => "least_connections",
+            Algorithm::LeastOutstandingRequests => "least_outstanding_requests",
+        }
+    }
+}
+
 /// `health_check = { ... }` (requirements H1, H2, H7).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {

@@ -110,7 +110,7 @@ pub(super) fn bind(listeners: &[&Listener], cores: &[usize]) -> Result<Vec<Socke
     let mut errors = Vec::new();
     for listener in listeners {
         let filter = listener.gate.filter.for_kernel();
-        let bound = match options::listen_filtered(listener.address, cores, Steering::ByCpu, &filter) {
+        let bound = match options::listen(listener.address, cores, Steering::ByCpu, &filter) {
             Ok(bound) => bound,
             Err(error) => {
                 errors.push(failure(listener, error));

@@ -29,6 +29,4 @@ pub use change::{Beside, KeptError, beside_what_is_kept};
 pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
-pub use store::{
-    BODY_BYTES_MAX, Fault, HEAD_BYTES_MAX, Meta, Opened, Outcome, REVISIONS_KEPT, Refused, Saved, Store, StoreError,
-};
+pub use store::{Fault, Meta, Opened, Outcome, Refused, Saved, Store, StoreError};

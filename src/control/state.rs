@@ -12,11 +12,9 @@ use super::host;
 use super::reports::Reporter;
 use super::run::Source;
 use super::shards::{Life, Shards};
+use super::store::REVISIONS_KEPT;
 use crate::access_log::Writer;
 use crate::config::Snapshot;
-
-/// How many revisions are kept for the operator to look at.
-const REVISIONS_MAX: usize = 100;
 
 /// Shared by the control loop and the admin endpoint's requests.
 #[derive(Debug)]
@@ -47,7 +45,7 @@ pub(super) struct Given {
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) snapshot: Arc<Snapshot>,
-    /// The oldest first.
+    /// The oldest first; as many as the store keeps, also where there is none.
     pub(super) revisions: VecDeque<Revision>,
     pub(super) reloads: Reloads,
 }
@@ -152,7 +150,7 @@ impl State {
     /// `snapshot` is in effect.
     pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, revision: Revision) {
         self.snapshot = Arc::clone(snapshot);
-        if self.revisions.len() == REVISIONS_MAX {
+        if self.revisions.len() == REVISIONS_KEPT {
             self.revisions.pop_front();
         }
         self.revisions.push_back(revision);

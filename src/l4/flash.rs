@@ -20,7 +20,7 @@ pub const POLICY_REQUEST: &[u8; 23] = b"<policy-file-request/>\0";
 
 /// How an exchange ended that no error did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Responded {
     /// The policy is with the client.
     Answered,
     /// It was not asked for.
@@ -38,12 +38,12 @@ pub async fn answer_policy(
     policy: &[u8],
     pool: &Rc<Pool>,
     received: impl Fn(usize),
-) -> io::Result<Answer> {
+) -> io::Result<Responded> {
     let mut to_come: &[u8] = POLICY_REQUEST;
     while !to_come.is_empty() {
-        let Some(piece) = client.recv().await? else { return Ok(Answer::NotAsked) };
+        let Some(piece) = client.recv().await? else { return Ok(Responded::NotAsked) };
         received(piece.len());
-        let Some(rest) = to_come.strip_prefix(&piece[..]) else { return Ok(Answer::NotAsked) };
+        let Some(rest) = to_come.strip_prefix(&piece[..]) else { return Ok(Responded::NotAsked) };
         to_come = rest;
     }
     let mut to_go = policy;
@@ -53,7 +53,7 @@ pub async fn answer_policy(
         client.send(buf).await?;
     }
     client.shutdown().await?;
-    Ok(Answer::Answered)
+    Ok(Responded::Answered)
 }
 
 #[cfg(test)]
@@ -83,13 +83,13 @@ mod tests {
     #[derive(Debug)]
     struct Played {
         /// `None`: it waits.
-        outcome: Option<io::Result<Answer>>,
+        outcome: Option<io::Result<Responded>>,
         delivered: Vec<u8>,
         seen: Seen,
     }
 
     impl Played {
-        fn is(&self, answer: Answer) -> bool {
+        fn is(&self, answer: Responded) -> bool {
             matches!(self.outcome, Some(Ok(outcome)) if outcome == answer)
         }
     }
@@ -123,8 +123,8 @@ mod tests {
     type Exchange<'e, F> = Pin<&'e mut F>;
 
     /// Until it is over, or nothing moves any more.
-    fn run<F: Future<Output = io::Result<Answer>>>(
-        outcome: &mut Option<io::Result<Answer>>,
+    fn run<F: Future<Output = io::Result<Responded>>>(
+        outcome: &mut Option<io::Result<Responded>>,
         mut exchange: Exchange<'_, F>,
         far: &Far,
         arrives: usize,
@@ -142,7 +142,7 @@ mod tests {
         }
     }
 
-    fn poll<F: Future<Output = io::Result<Answer>>>(exchange: Exchange<'_, F>) -> Option<io::Result<Answer>> {
+    fn poll<F: Future<Output = io::Result<Responded>>>(exchange: Exchange<'_, F>) -> Option<io::Result<Responded>> {
         match exchange.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
@@ -152,21 +152,21 @@ mod tests {
     #[test]
     fn r_l6_the_request_gets_the_policy_and_a_close() {
         let played = play(&[POLICY_REQUEST], Then::Waits, POLICY, 1 << 20);
-        assert!(played.is(Answer::Answered), "{played:?}");
+        assert!(played.is(Responded::Answered), "{played:?}");
         assert_eq!((&played.delivered[..], played.seen), (POLICY, Seen::End));
     }
 
     #[test]
     fn r_l6_a_client_that_has_finished_sending_gets_its_answer_too() {
         let (first, second) = POLICY_REQUEST.split_at(22);
-        assert!(play(&[first, second], Then::Finishes, POLICY, 1).is(Answer::Answered));
+        assert!(play(&[first, second], Then::Finishes, POLICY, 1).is(Responded::Answered));
     }
 
     #[test]
     fn r_l6_a_policy_longer_than_a_buffer_goes_out_whole() {
         let policy: Vec<u8> = (0..=u8::MAX).cycle().take(2 * BUFFER_BYTES + 7).collect();
         let played = play(&[POLICY_REQUEST], Then::Waits, &policy, 1000);
-        assert!(played.is(Answer::Answered) && played.delivered == policy);
+        assert!(played.is(Responded::Answered) && played.delivered == policy);
     }
 
     #[test]
@@ -182,14 +182,14 @@ mod tests {
         ];
         for sent in others {
             let played = play(&[sent], Then::Finishes, POLICY, 1 << 20);
-            assert!(played.is(Answer::NotAsked) && played.delivered.is_empty(), "{sent:?}: {played:?}");
+            assert!(played.is(Responded::NotAsked) && played.delivered.is_empty(), "{sent:?}: {played:?}");
         }
-        assert!(play(&[], Then::Finishes, POLICY, 1).is(Answer::NotAsked), "not a word");
+        assert!(play(&[], Then::Finishes, POLICY, 1).is(Responded::NotAsked), "not a word");
     }
 
     #[test]
     fn r_l6_a_wrong_byte_ends_it_at_once_and_a_missing_one_is_waited_for() {
-        assert!(play(&[b"<p", b"x"], Then::Waits, POLICY, 1).is(Answer::NotAsked));
+        assert!(play(&[b"<p", b"x"], Then::Waits, POLICY, 1).is(Responded::NotAsked));
         for sent in 0..POLICY_REQUEST.len() {
             let played = play(&[&POLICY_REQUEST[..sent]], Then::Waits, POLICY, 1);
             assert!(played.outcome.is_none() && played.delivered.is_empty(), "after {sent}: {played:?}");
@@ -236,7 +236,7 @@ mod tests {
             if bytes.starts_with(POLICY_REQUEST) && !is_request {
                 return Ok(());
             }
-            prop_assert_eq!(played.is(Answer::Answered), is_request, "{:?}", played);
+            prop_assert_eq!(played.is(Responded::Answered), is_request, "{:?}", played);
             prop_assert_eq!(played.outcome.is_none(), may_become_one);
             prop_assert_eq!(&played.delivered[..], if is_request { POLICY } else { &[] });
         }

@@ -4,5 +4,5 @@
 mod flash;
 mod tcp;
 
-pub use flash::{Answer, POLICY_REQUEST, answer_policy};
+pub use flash::{POLICY_REQUEST, Responded, answer_policy};
 pub use tcp::{Fault, Side, relay};

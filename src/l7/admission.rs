@@ -1,9 +1,9 @@
-//! Which requests are refused ahead of all rules.
+//! Which requests are refused: ahead of all rules, and by the group that a rule chose.
 #![forbid(unsafe_code)]
 
 use super::framing::{BodyLength, RequestHead, Verdict};
 use super::why::Why;
-use crate::config::Http;
+use crate::config::{Http, HttpGroup, HttpVersion};
 
 /// Whether the rules of `http` are asked about a request of which hygiene says `verdict`.
 ///
@@ -20,4 +20,15 @@ pub(super) fn admit(request: &RequestHead, verdict: Verdict, http: &Http) -> Res
         (BodyLength::Length(length), Some(most)) if length > most.get() => Err(Why::BodyTooLarge),
         _ => Ok(()),
     }
+}
+
+/// Whether targets of `group` can be sent the request: HTTP/1.0 has no body of unknown length (ALB's 464).
+///
+/// # Errors
+/// Why they cannot.
+pub(super) fn fits(request: &RequestHead, group: &HttpGroup) -> Result<(), Why> {
+    if group.version == HttpVersion::V1_0 && request.body() == BodyLength::Chunked {
+        return Err(Why::VersionMismatch);
+    }
+    Ok(())
 }

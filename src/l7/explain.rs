@@ -13,15 +13,15 @@ use std::net::SocketAddr;
 use super::UrlScheme;
 use super::admission;
 use super::forwarded::{self, Client};
-use super::framing::{BodyLength, Finding, RequestHead};
+use super::framing::{Finding, RequestHead};
 use super::router::{
     Decision, FixedResponse, Forward, Origin, Original, Redirect, Rewriter, Subject, Transform, Tried,
 };
 use super::sessions;
-use super::stickiness::{self, Scope, Tag};
+use super::stickiness::{self, Tag};
 use super::why::Why;
 use super::world::{Ends, Terms};
-use crate::config::{HttpVersion, Stickiness};
+use crate::config::Stickiness;
 
 /// What would become of a request.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub struct Forwarding<'t> {
     pub path_and_query: Vec<u8>,
     /// `Host` as the target gets it; empty: as it came.
     pub host: Vec<u8>,
-    /// It is answered with this after all, whichever group it is for.
+    /// It is answered with this after all, by each group that does not refuse it first.
     pub refused: Option<Why>,
 }
 
@@ -113,14 +113,7 @@ pub fn explain<'t>(request: &RequestHead, terms: &'t Terms, ends: Ends, now: u64
     if let Err(why) = admission::admit(request, finding.verdict(terms.http.hygiene), &terms.http) {
         return Explained { finding, tried: Vec::new(), rule: None, fate: Fate::Refused(why) };
     }
-    let subject = Subject {
-        host: request.host(),
-        path: request.path(),
-        query: request.query(),
-        method: request.method(),
-        client: ends.client.ip(),
-        fields: request,
-    };
+    let subject = Subject::of(request, ends.client.ip());
     let found = terms.router.find(&subject);
     let fate = match found.decision {
         Decision::Forward(forward, rewriter) => {
@@ -160,7 +153,7 @@ fn forwarding<'t>(
         weight: weighted.weight,
         chance: chance(weighted.group, weighted.weight),
         session: target_session(request, terms, weighted.group, now),
-        refused: version_mismatch(request, terms, weighted.group),
+        refused: terms.group(weighted.group).and_then(|(_, http)| admission::fits(request, http).err()),
     });
     let session = forward.group_stickiness.as_deref().map(|stickiness| Session {
         stickiness,
@@ -183,12 +176,7 @@ impl Forwarding<'_> {
         ends: Ends,
     ) -> Result<(), Why> {
         if let Some(rewriter) = rewriter {
-            let original = Original {
-                authority: request.authority(),
-                host_bytes: request.host().len(),
-                path: request.path(),
-                query: request.query(),
-            };
+            let original = Original::of(request);
             let transform = rewriter.rewrite(&original, &mut Vec::new(), &mut self.path_and_query, &mut self.host);
             if transform != Transform::Success {
                 return Err(Why::RewriteFailed);
@@ -203,8 +191,7 @@ impl Forwarding<'_> {
 fn target_session<'t>(request: &RequestHead, terms: &'t Terms, group: usize, now: u64) -> Option<Session<'t>> {
     let (group, http) = terms.group(group)?;
     let stickiness = http.stickiness.as_ref()?;
-    let scope = Scope::Targets { group: &group.name };
-    let target = stickiness::session(&terms.snapshot.cookie_keys, scope, stickiness, request.values("cookie"), now);
+    let target = sessions::target_of_session(request, terms, group, stickiness, now);
     Some(Session { stickiness, cookie: brought(request, stickiness, target.is_some()), target })
 }
 
@@ -214,10 +201,4 @@ fn brought(request: &RequestHead, stickiness: &Stickiness, is_accepted: bool) ->
     }
     let is_there = stickiness::cookie(request.values("cookie"), &stickiness.cookie).next().is_some();
     if is_there { Brought::NotAccepted } else { Brought::Nothing }
-}
-
-fn version_mismatch(request: &RequestHead, terms: &Terms, group: usize) -> Option<Why> {
-    let (_, http) = terms.group(group)?;
-    let is_one = http.version == HttpVersion::V1_0 && request.body() == BodyLength::Chunked;
-    is_one.then_some(Why::VersionMismatch)
 }

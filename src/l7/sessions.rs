@@ -48,11 +48,21 @@ impl Session {
         http: &HttpGroup,
         now: u64,
     ) {
-        self.target = http.stickiness.as_ref().and_then(|stickiness| {
-            let scope = Scope::Targets { group: &group.name };
-            stickiness::session(&terms.snapshot.cookie_keys, scope, stickiness, request.values("cookie"), now)
-        });
+        let stickiness = http.stickiness.as_ref();
+        self.target = stickiness.and_then(|stickiness| target_of_session(request, terms, group, stickiness, now));
     }
+}
+
+/// The target of the request's session in `group`.
+pub(super) fn target_of_session(
+    request: &RequestHead,
+    terms: &Terms,
+    group: &TargetGroup,
+    stickiness: &Stickiness,
+    now: u64,
+) -> Option<Tag> {
+    let scope = Scope::Targets { group: &group.name };
+    stickiness::session(&terms.snapshot.cookie_keys, scope, stickiness, request.values("cookie"), now)
 }
 
 /// Index of the group that a request goes to: that of its session in the rule, else by weight.

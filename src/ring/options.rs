@@ -22,9 +22,19 @@ pub enum Steering {
     ByHash,
 }
 
-/// One listening socket a core for the same address (`SO_REUSEPORT`), in the order of `cores`.
-///
-/// The second value says why connections are not steered, where they are not: the kernel's hash spreads them then.
+/// Listening sockets, and what of their settings the kernel refused.
+#[derive(Debug)]
+pub struct ListeningSockets {
+    /// One a core.
+    pub sockets: Vec<OwnedFd>,
+    /// Why connections are not steered, where they are not: the kernel's hash spreads them then.
+    pub not_steered: Option<io::Error>,
+    /// Why segments are not filtered, where they are not.
+    pub not_filtered: Option<io::Error>,
+}
+
+/// One listening socket a core for the same address (`SO_REUSEPORT`), in the order of `cores`. Each segment to them has to
+/// pass `filter` (classic BPF, empty for none) from the first one on.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -32,33 +42,8 @@ pub fn listen(
     address: SocketAddr,
     cores: &[usize],
     steering: Steering,
-) -> io::Result<(Vec<OwnedFd>, Option<io::Error>)> {
-    let Listening { sockets, not_steered, .. } = listen_filtered(address, cores, steering, &[])?;
-    Ok((sockets, not_steered))
-}
-
-/// Listening sockets, and what of their settings the kernel refused.
-#[derive(Debug)]
-pub struct Listening {
-    /// One a core.
-    pub sockets: Vec<OwnedFd>,
-    /// Why connections are not steered, where they are not.
-    pub not_steered: Option<io::Error>,
-    /// Why segments are not filtered, where they are not.
-    pub not_filtered: Option<io::Error>,
-}
-
-/// As `listen`, with a filter (classic BPF, empty for none) that each segment to the sockets has to pass from the first
-/// one on.
-///
-/// # Errors
-/// The address cannot be bound.
-pub fn listen_filtered(
-    address: SocketAddr,
-    cores: &[usize],
-    steering: Steering,
     filter: &[libc::sock_filter],
-) -> io::Result<Listening> {
+) -> io::Result<ListeningSockets> {
     let bound = cores.iter().map(|_| bind_one(address)).collect::<io::Result<Vec<_>>>()?;
     // Ahead of listening, so that nobody slips in.
     let filtered = || bound.iter().try_for_each(|socket| set_filter(socket.as_raw_fd(), filter));
@@ -68,7 +53,7 @@ pub fn listen_filtered(
         Some(first) if cores.len() > 1 && steering == Steering::ByCpu => steer_by_cpu(first, cores).err(),
         _ => None,
     };
-    Ok(Listening { sockets: bound.into_iter().map(OwnedFd::from).collect(), not_steered, not_filtered })
+    Ok(ListeningSockets { sockets: bound.into_iter().map(OwnedFd::from).collect(), not_steered, not_filtered })
 }
 
 /// Puts a filter in the place of the one that the socket has; an empty one leaves it without. Where the kernel refuses,
@@ -336,7 +321,7 @@ mod tests {
     #[test]
     fn a_filter_is_there_before_the_first_connection_and_can_be_exchanged() {
         let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        let bound = listen(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
         assert!(bound.not_filtered.is_none(), "{bound:?}");
         assert!(!connects(address), "no answer");
         let socket = bound.sockets[0].as_raw_fd();
@@ -353,11 +338,11 @@ mod tests {
     #[test]
     fn where_the_kernel_refuses_a_filter_the_one_of_before_goes_too() {
         let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-        let bound = listen_filtered(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
+        let bound = listen(address, &[0], Steering::ByHash, &[DROP]).expect("listens");
         let beyond_the_end = libc::sock_filter { code: 0x05, jt: 0, jf: 0, k: 7 };
         assert!(set_filter(bound.sockets[0].as_raw_fd(), &[beyond_the_end, DROP]).is_err());
         assert!(connects(address));
-        let refused = listen_filtered(address, &[0], Steering::ByHash, &[beyond_the_end, DROP]).expect("listens");
+        let refused = listen(address, &[0], Steering::ByHash, &[beyond_the_end, DROP]).expect("listens");
         assert!(refused.not_filtered.is_some());
     }
 
@@ -366,8 +351,8 @@ mod tests {
         let probe = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = probe.local_addr().expect("bound");
         drop(probe);
-        let (sockets, unsteered) = listen(address, &[0, 1], Steering::ByCpu).expect("listens");
-        assert_eq!(sockets.len(), 2);
-        assert!(unsteered.is_none(), "{unsteered:?}");
+        let listening = listen(address, &[0, 1], Steering::ByCpu, &[]).expect("listens");
+        assert_eq!(listening.sockets.len(), 2);
+        assert!(listening.not_steered.is_none(), "{listening:?}");
     }
 }

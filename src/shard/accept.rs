@@ -1,9 +1,9 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
 //!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room in the table (K5)
-//!                                                   |                  |                         |      |
-//!                            reset, count <--no-----+------------------+-------------------------'      |
-//!                                                  HTTP, connect and relay, Flash <-- task <-- table <--------------'
+//!                                                 |no                |no                    |no       |yes
+//!                           reset, count <--------+------------------+----------------------'         |
+//!                                              HTTP, connect and relay, Flash <-- task <-- table <----'
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
@@ -28,7 +28,7 @@ use super::security::warn_not_filtered;
 use super::table::Connection;
 use crate::acl::SocketFilter;
 use crate::config::{Scheme, is_private};
-use crate::l4::{self, Answer, Fault, Side};
+use crate::l4::{self, Fault, Responded, Side};
 use crate::ring::{Elapsed, Stream, TcpListener, TcpStream, first, options};
 
 /// After a failed accept (no descriptor left, say) the backlog waits for so long.
@@ -244,8 +244,8 @@ async fn serve_policy(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, c
         let in_time = pin!(shard.ring.timeout(limit, answer));
         let ordered_to_end = pin!(connection.ordered_to_end());
         match first(in_time, ordered_to_end).await {
-            Ok(Ok(Ok(Answer::Answered))) => CloseReason::Completed,
-            Ok(Ok(Ok(Answer::NotAsked))) => CloseReason::UnknownRequest,
+            Ok(Ok(Ok(Responded::Answered))) => CloseReason::Completed,
+            Ok(Ok(Ok(Responded::NotAsked))) => CloseReason::UnknownRequest,
             Ok(Ok(Err(error))) => Err(Fault { side: Side::Client, error }).into(),
             Ok(Err(Elapsed)) => CloseReason::IdleTimeout,
             Err(reason) => reason,

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::accept::RefuseReason;
 use crate::health::{Failure, Reason, State};
 use crate::l7::Tag;
 
@@ -43,6 +44,19 @@ pub enum Admits {
     Draining,
     /// It holds as many connections as it may (requirement K5).
     Full,
+}
+
+impl Admits {
+    /// Why it does not, as the API writes it; `None`: it does.
+    #[must_use]
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Admits::Yes => None,
+            Admits::NotListening => Some("not_listening"),
+            Admits::Draining => Some("draining"),
+            Admits::Full => Some(RefuseReason::Overload.as_str()),
+        }
+    }
 }
 
 /// What a shard says about a group.

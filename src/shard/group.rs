@@ -324,21 +324,21 @@ impl Group {
 
     /// The target of the request's session while it may be used (requirement S4), else any.
     pub(super) fn pick_for_request(&self, tried: &[Rc<TargetState>], wish: &Wish<'_>) -> Pick {
-        let sticky = wish.sticky.and_then(|tag| self.of_session(tag)).filter(|target| !target.is_at(wish.client));
+        let sticky = self.of_session(wish.sticky, wish.client);
         match sticky.filter(|target| !tried.iter().any(|tried| Rc::ptr_eq(tried, target))) {
             Some(target) => Pick::Target(target),
             None => self.pick(tried, wish.client),
         }
     }
 
-    /// Weight 0 does not end a session (requirement W2), bad health does.
-    fn of_session(&self, tag: &Tag) -> Option<Rc<TargetState>> {
-        let index = *self.sessions.borrow().get(tag)?;
+    /// The target of `client`'s session. Weight 0 does not end a session (requirement W2), bad health does.
+    fn of_session(&self, session: Option<&Tag>, client: IpAddr) -> Option<Rc<TargetState>> {
+        let index = *self.sessions.borrow().get(session?)?;
         let target = Rc::clone(self.targets.borrow().get(index)?);
         // A target that was not checked yet may be healthy: a restart should end no session.
         let unhealthy = target.health.borrow().state() == State::Unhealthy;
         let usable = !unhealthy || self.balancer.borrow().is_failing_open();
-        usable.then_some(target)
+        (usable && !target.is_at(client)).then_some(target)
     }
 
     /// How idle connections to its targets are kept.

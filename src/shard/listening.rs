@@ -95,8 +95,9 @@ impl Listening {
         if let Some(class) = counts.classes.get_mut(usize::from(record.status / 100).wrapping_sub(1)) {
             *class += 1;
         }
-        if let Some(why) = record.why {
-            counts.errors[why as usize] += 1;
+        match record.why {
+            Some(why) => counts.errors[why as usize] += 1,
+            None => counts.target_5xx += u64::from(record.target_status.is_some_and(|status| status >= 500)),
         }
         counts.findings[record.finding.class as usize] += 1;
         counts.upgraded += u64::from(record.upgraded);

@@ -120,6 +120,8 @@ pub struct HttpCounts {
     pub requests: u64,
     /// Those that were answered, by the first digit of the status that the client got (460: it was gone): 1xx first.
     pub classes: [u64; 5],
+    /// Those that got their target's response whole, and that was a 5xx.
+    pub target_5xx: u64,
     /// Those that did not simply get their target's response, by reason.
     pub errors: [u64; Why::ALL.len()],
     /// All of them by what hygiene found (requirement P5).

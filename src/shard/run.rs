@@ -183,7 +183,9 @@ impl Shard {
                 let _ = answer.send(Box::new(self.report()));
             }
             Order::Explain(question, answer) => {
-                let _ = answer.send(Box::new(self.explain(&question)));
+                if !answer.is_closed() {
+                    let _ = answer.send(Box::new(self.explain(&question)));
+                }
             }
             Order::Apply(Apply { snapshot, connections_max, sockets, done }) => {
                 self.connections_max.set(connections_max);
@@ -452,10 +454,8 @@ impl Shard {
     fn explain(&self, question: &Question) -> Answer {
         let snapshot = self.snapshot.borrow();
         let listener = snapshot.listeners.iter().find(|listener| listener.name == question.listener);
-        let acceptors = self.acceptors.borrow();
-        let admits = match listener {
+        let admits = match listener.and_then(|listener| self.acceptor_of(&snapshot, listener)) {
             _ if self.draining.get() => Admits::Draining,
-            Some(listener) if !acceptors.contains_key(&listener.address) => Admits::NotListening,
             None => Admits::NotListening,
             Some(_) if self.is_full() => Admits::Full,
             Some(_) => Admits::Yes,
@@ -467,9 +467,13 @@ impl Shard {
         Answer { revision: snapshot.revision, admits, groups: question.groups.iter().filter_map(of_group).collect() }
     }
 
+    /// The listening socket of a listener. The Flash responder and a listener may have one address, and one of the two is bound.
+    fn acceptor_of(&self, snapshot: &Snapshot, listener: &Listener) -> Option<Rc<Acceptor>> {
+        self.acceptors.borrow().get(&listener.address).filter(|_| snapshot.is_bound(listener)).cloned()
+    }
+
     fn report(&self) -> ShardReport {
         let snapshot = self.snapshot.borrow();
-        let acceptors = self.acceptors.borrow();
         let listenings = self.listenings.borrow();
         let groups = self.groups.borrow();
         ShardReport {
@@ -486,11 +490,7 @@ impl Shard {
                 .listeners
                 .iter()
                 .filter_map(|config| Some((config, listenings.get(&config.name)?)))
-                .map(|(config, listening)| {
-                    // The responder and a listener may have one address, and one of the two is bound.
-                    let acceptor = acceptors.get(&config.address).filter(|_| snapshot.is_bound(config));
-                    listening.report(acceptor.map(Rc::as_ref))
-                })
+                .map(|(config, listening)| listening.report(self.acceptor_of(&snapshot, config).as_deref()))
                 .collect(),
             groups: snapshot
                 .groups

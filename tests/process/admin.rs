@@ -7,7 +7,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{admin, client, handlers, place, wait_until};
+use crate::support::{admin, client, handlers, is_installed, place, wait_until};
 
 #[test]
 fn r_m1_promtool_accepts_the_metrics_under_load() {
@@ -16,8 +16,7 @@ fn r_m1_promtool_accepts_the_metrics_under_load() {
     let (mut config, web) = Config::relay(&[targets[0].address, targets[1].address, dead]);
     config.app().check = QUICK_CHECK.into();
     let weir = Weir::start(config);
-    if Command::new("promtool").arg("--version").output().is_err() {
-        println!("skipped: promtool is not installed");
+    if !is_installed("promtool") {
         return;
     }
     let load = Load::start(web, 200, client::ask);

@@ -12,7 +12,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::http_target::{self, Received};
 use crate::support::target::Target;
 use crate::support::weir::{BINARY, Weir};
-use crate::support::{admin, handlers, http, place, wait_until};
+use crate::support::{admin, handlers, http, is_installed, place, wait_until};
 
 #[test]
 fn status_shows_listeners_groups_and_shards() {
@@ -94,7 +94,9 @@ fn what_goes_wrong_has_its_exit_code_and_says_what_to_do() {
     );
 
     let gone = place::free();
-    for arguments in [&["status"][..], &["targets", "weight", "app", "10.0.0.5:80=0"], &["explain", "web"]] {
+    for arguments in
+        [&["status"][..], &["targets", "weight", "app", "10.0.0.5:80=0"], &["explain", "web", "--client", "192.0.2.9"]]
+    {
         let said = failed(&ask(gone, arguments), 3);
         assert!(said.contains(&gone.to_string()) && said.contains("is weir running"), "{said}");
     }
@@ -241,6 +243,7 @@ fn a_change_without_an_answer_is_in_doubt_and_not_made_twice() {
 fn explain_asks_for_what_was_given_and_shows_the_whole_answer() {
     let answer = json!({
         "listener": "web", "rule": { "priority": 2, "target_group": "img" },
+        "outcome": { "kind": "target", "status": null, "text": "rule 2 forwards to img; next: 10.0.0.6:80\u{1b}[2J" },
         "targets": [
             { "address": "10.0.0.5", "port": 80, "why_not": "weight 0" }, { "address": "10.0.0.6", "port": 80, "chosen": true }
         ],
@@ -251,7 +254,12 @@ fn explain_asks_for_what_was_given_and_shows_the_whole_answer() {
     let arguments: Vec<&str> = line.split(' ').collect();
     let shown = done(&ask(api.address, &arguments));
     let expected = "\
+rule 2 forwards to img; next: 10.0.0.6:80\\u{1b}[2J
+
 listener: web
+outcome:
+  kind: target
+  status: -
 rule:
   priority: 2
   target_group: img
@@ -305,9 +313,9 @@ fn zsh_and_fish_accept_their_scripts() {
         assert!(script.contains("deregister") && script.contains("token-file"), "{shell}");
         let path = dir.path().join(shell);
         fs::write(&path, script).expect("write the script");
-        match Command::new(shell).arg("-n").arg(&path).output() {
-            Ok(output) => assert!(output.status.success(), "{shell}: {}", text_of(&output.stderr)),
-            Err(_) => println!("skipped: {shell} is not installed"),
+        if is_installed(shell) {
+            let output = Command::new(shell).arg("-n").arg(&path).output().expect("it is installed");
+            assert!(output.status.success(), "{shell}: {}", text_of(&output.stderr));
         }
     }
 }

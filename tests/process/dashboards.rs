@@ -13,6 +13,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 use weir::metrics::names::{self, Kind, Metric};
 
+use crate::support::is_installed;
+
 /// What Prometheus itself adds to each series that it scrapes.
 const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 /// What Prometheus itself makes of each scrape.
@@ -77,8 +79,7 @@ fn r_m2_every_legend_and_variable_of_the_dashboard_names_labels_that_there_are()
 
 #[test]
 fn r_m2_promtool_accepts_the_rules_the_sample_and_every_query() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        println!("skipped: promtool is not installed");
+    if !is_installed("promtool") {
         return;
     }
     promtool(&["check", "rules", "alerts.yml"]);
@@ -112,7 +113,11 @@ fn a_query_for_what_there_is_not_is_found() {
         ("weir_shard_stuck{listener=\"web\"}", "no label listener"),
         ("sum by (target) (weir_shard_stuck)", "no label target"),
         ("weir_draining and on (shard) weir_config_revision", "no label shard"),
-        ("weir_connections_closed_total{reason=~\"host|hots\"}", "no value hots"),
+        ("weir_connections_closed_total{reason=~\"host|hots\"}", "no value hots of reason"),
+        ("weir_connections_closed_total{reason=\"overload\"}", "no value overload of reason"),
+        ("weir_connections_refused_total{reason=\"no_target\"}", "no value no_target of reason"),
+        ("weir_target_group_targets{state=\"accept\"}", "no value accept of state"),
+        ("weir_http_errors_total{reason=\"CONNECT\"}", "no value CONNECT of reason"),
     ] {
         let unknown = known(wrong).expect_err(wrong);
         assert!(unknown.contains(expected), "{wrong}: {unknown}");
@@ -122,7 +127,6 @@ fn a_query_for_what_there_is_not_is_found() {
 /// Says what in an expression there is not.
 fn known(expression: &str) -> Result<(), String> {
     let names = scan(expression);
-    let values = closed_values();
     for (metric, matchers) in &names.selectors {
         let labels = labels_of(metric);
         if labels.is_empty() {
@@ -132,9 +136,9 @@ fn known(expression: &str) -> Result<(), String> {
             if !labels.contains(&label.as_str()) {
                 return Err(format!("no label {label} at {metric}"));
             }
-            let is_closed = CLOSED.contains(&label.as_str());
-            if let Some(wrong) = value.split('|').find(|one| is_closed && !values.contains(*one)) {
-                return Err(format!("no value {wrong} of {label}"));
+            let Some(values) = closed_values(metric, label)? else { continue };
+            if let Some(wrong) = value.split('|').find(|one| !values.contains(*one)) {
+                return Err(format!("no value {wrong} of {label} at {metric}"));
             }
         }
     }
@@ -219,12 +223,41 @@ fn split_matchers(text: &str) -> (Vec<(String, String)>, &str) {
 
 /// Labels whose values docs/metrics.md lists; those of all others come from the config.
 const CLOSED: [&str; 7] = ["protocol", "reason", "code_class", "class", "state", "result", "action"];
+/// Of labels that mean something else at each metric: how the row of each begins.
+const ROWS: [(&str, &str); 7] = [
+    ("weir_connections_refused_total", "`reason` of refused connections"),
+    ("weir_connections_closed_total", "`reason` of closed connections"),
+    ("weir_http_errors_total", "`reason` of HTTP errors"),
+    ("weir_target_connect_failures_total", "`reason` of connect failures"),
+    ("weir_access_log_dropped_total", "`reason` of dropped log entries"),
+    ("weir_target_checks_total", "`result` of health checks"),
+    ("weir_config_reload_total", "`result` of reloads"),
+];
 
-fn closed_values() -> BTreeSet<String> {
+/// What docs/metrics.md lists for a label of a metric; `None` where values come from the config.
+fn closed_values(metric: &str, label: &str) -> Result<Option<BTreeSet<String>>, String> {
+    if !CLOSED.contains(&label) {
+        return Ok(None);
+    }
+    let own = ROWS.iter().find(|(of, row)| *of == metric && row.starts_with(&format!("`{label}`")));
+    let begins = own.map_or(format!("`{label}`"), |(_, row)| (*row).to_owned());
     let text = read("docs/metrics.md");
     let (_, section) = text.split_once("\nWhat the labels can be:\n").expect("the table of labels");
     let rows = section.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
-    rows.flat_map(|row| row.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+    let rows: Vec<Vec<String>> = rows.map(cells).filter(|cells| cells[0].starts_with(&begins)).collect();
+    let [row] = &rows[..] else { return Err(format!("{} rows say what {label} is at {metric}", rows.len())) };
+    let mut values = BTreeSet::new();
+    // `a`, `b`: what they mean; `c` (404): what it means.
+    for item in row[1].split(';') {
+        for code in item.trim().split(", ") {
+            let Some((code, rest)) = code.strip_prefix('`').and_then(|code| code.split_once('`')) else { break };
+            values.insert(code.to_owned());
+            if !rest.is_empty() {
+                break;
+            }
+        }
+    }
+    Ok(Some(values))
 }
 
 /// Name and expression of each alert.
@@ -275,10 +308,10 @@ fn dashboard_json() -> Value {
     serde_json::from_str(&read("deploy/grafana/weir.json")).expect("JSON")
 }
 
-/// The expressions beside the names of AWS.
+/// The expressions beside the names of AWS and Tencent.
 fn documented() -> Vec<(String, String)> {
     let text = read("docs/metrics.md");
-    let (_, section) = text.split_once("\n## CloudWatch names beside ours\n").expect("the section");
+    let (_, section) = text.split_once("\n## The clouds' names beside ours\n").expect("the section");
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let with_query = rows.filter(|row| cells(row)[1].starts_with('`'));
     with_query.map(|row| (cells(row)[0].clone(), code(row, 1))).collect()

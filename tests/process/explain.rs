@@ -203,6 +203,46 @@ fn the_rule_that_is_named_is_the_one_that_a_request_falls_under() {
 }
 
 #[test]
+fn what_a_group_or_the_balancer_refuses_is_told_as_it_is_answered() {
+    let (app, ten) = (http_target::start("app"), http_target::start("ten"));
+    let (mut config, web) = Config::http(&[app.address]);
+    let mut group = Group::http("ten").target(ten.address, 10);
+    group.keys = "http_version = \"1.0\"".into();
+    config = config.group(group);
+    config.web().tables = r#"
+        [[listener.rule]]
+        priority = 10
+        path = "/ten*"
+        action = { forward = "ten", rewrite = { path = { regex = "^/ten/bad(.*)$", with = "$1" } } }
+        "#
+    .into();
+    let weir = Weir::start(config);
+    let forwarded = format!("X-Forwarded-For: {}", vec!["192.0.2.1"; 31].join(","));
+    let chunked = "Transfer-Encoding: chunked";
+    for (path, fields, status) in [
+        ("/ten", vec![], 200),
+        ("/ten", vec![chunked], 464),
+        ("/ten", vec![&*forwarded], 463),
+        ("/ten", vec![chunked, &forwarded], 464),
+        ("/ten/bad", vec![&*forwarded], 500),
+        ("/ten/bad", vec![chunked, &forwarded], 464),
+        ("/", vec![chunked], 200),
+        ("/", vec![chunked, &forwarded], 463),
+    ] {
+        let headers: Vec<String> = fields.iter().map(|field| format!("&header={}", field.replace(' ', "+"))).collect();
+        let explanation = explain(&weir, &format!("{LOCAL}&method=POST&path={path}{}", headers.concat()));
+        let outcome = &explanation["outcome"];
+        assert_eq!(outcome["status"].as_u64().unwrap_or(200), status, "{path} {fields:?}: {outcome}");
+        assert_eq!(targets_of(&explanation).is_empty(), status != 200, "{path} {fields:?}: {outcome}");
+        let lines = [&fields[..], &["\r\n"]].concat().join("\r\n");
+        let body = if fields.contains(&chunked) { "0\r\n\r\n" } else { "" };
+        let request = format!("POST {path} HTTP/1.1\r\nHost: a\r\n{lines}{body}");
+        let answer = http::ask(web, request).unwrap_or_else(|error| panic!("{path} {fields:?}: {error}"));
+        assert_eq!(u64::from(answer.status()), status, "{path} {fields:?}");
+    }
+}
+
+#[test]
 fn a_session_counts_only_where_its_cookie_is_given() {
     let targets = ["a", "b", "c"].map(http_target::start);
     let (mut config, web) = Config::http(&targets.each_ref().map(|target| target.address));

@@ -6,24 +6,19 @@ use std::process::{Command, Output};
 use std::thread;
 
 use crate::support::config::Config;
-use crate::support::http;
 use crate::support::http_target;
 use crate::support::nginx::{self, Nginx};
 use crate::support::python::{self, Server};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
+use crate::support::{http, is_installed};
 
 /// Not a power of two, and more than any buffer has.
 const BODY_BYTES: usize = 3_000_001;
 
 /// A program of the host, stopped after a minute. `None`, and it says so, where there is none.
 fn program(name: &str, arguments: &[&str]) -> Option<Output> {
-    if !Command::new("sh")
-        .args(["-c", &format!("command -v {name}")])
-        .output()
-        .is_ok_and(|found| found.status.success())
-    {
-        println!("skipped: {name} is not installed");
+    if !is_installed(name) {
         return None;
     }
     let output = Command::new("timeout").args(["60", name]).args(arguments).output().expect("timeout starts");

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, http, http_target, place, python, wait_until};
+use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -24,7 +23,8 @@ fn r_m4_the_page_shows_everything_live_in_chromium() {
     let load = Load::start(web, 20, http::visit);
     load.wait_for(20);
     in_chromium(&["looks", &url(&weir)]);
-    load.stop();
+    let failures = load.stop().failures;
+    assert!(failures.is_empty(), "{failures:?}");
 }
 
 #[test]
@@ -35,6 +35,7 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
+    config.keys = format!("state_dir = \"{}\"", directory.path().join("state").display());
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
 }
@@ -49,7 +50,7 @@ fn r_m4_the_page_says_that_the_balancer_is_gone_and_goes_on_when_it_is_back_in_c
     let arguments = ["survives".to_owned(), url(&first), directory.path().display().to_string()];
     thread::scope(|scope| {
         let page = scope.spawn(|| in_chromium(&arguments.each_ref().map(String::as_str)));
-        if !has_chromium() {
+        if !is_installed("chromium") {
             return;
         }
         said("live");
@@ -88,22 +89,43 @@ fn r_m4_events_say_what_the_api_says() {
     assert_eq!(event["revisions"][0]["revision"], event["balancer"]["revision"]);
 }
 
+#[test]
+fn r_m4_an_event_tells_a_targets_5xx_from_what_the_balancer_refuses_or_answers_itself() {
+    let failing = Target::start(http_target::serve(|_| b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_vec()));
+    let (mut config, web) = Config::http(&[failing.address]);
+    config.web().tables = r#"
+        [[listener.rule]]
+        priority = 1
+        path = "/closed"
+        action = { fixed_response = { status = 503 } }
+        "#
+    .into();
+    let weir = Weir::start(config.shards(1));
+    for (line, status, times) in [("GET /", 503, 2), ("GET /closed", 503, 1), ("TRACE /", 405, 5)] {
+        for _ in 0..times {
+            let answer = http::ask(web, format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n")).expect("an answer");
+            assert_eq!(answer.status(), status, "{line}");
+        }
+    }
+    weir.wait_for_connections(0);
+    let event = first_event(&weir);
+    let counted = &event["listeners"][0]["http"];
+    assert_eq!((&counted["requests"], &counted["target_5xx"]), (&8.into(), &2.into()), "{counted}");
+    assert_eq!(counted["responses"], serde_json::json!([0, 0, 0, 5, 3]));
+    assert_eq!(counted["errors"], serde_json::json!({ "method_not_allowed": 5 }));
+}
+
 fn url(weir: &Weir) -> String {
     format!("http://{}/", weir.config.admin)
 }
 
 /// Runs a scenario of tests/support/python/page.py.
 fn in_chromium(arguments: &[&str]) {
-    if !has_chromium() {
-        println!("skipped: chromium is not installed");
+    if !is_installed("chromium") {
         return;
     }
     let Some(python) = python::with("json") else { return };
     python::succeeds(python, "page.py", arguments);
-}
-
-fn has_chromium() -> bool {
-    Command::new("chromium").arg("--version").output().is_ok()
 }
 
 /// The first of `GET /v1/events`.

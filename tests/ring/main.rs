@@ -63,8 +63,7 @@ fn listener(ring: &Ring) -> (TcpListener, SocketAddr) {
 }
 
 fn listener_at(ring: &Ring, address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let (mut sockets, _) = options::listen(address, &[0], options::Steering::ByHash)?;
-    let socket = sockets.remove(0);
+    let socket = options::listen(address, &[0], options::Steering::ByHash, &[])?.sockets.remove(0);
     let address = socket2::SockRef::from(&socket).local_addr()?.as_socket().expect("an IP address");
     Ok((TcpListener::new(ring, socket), address))
 }

@@ -146,9 +146,8 @@ async fn standstill(ring: &Ring) -> usize {
 
 /// Accepts with the window that a fast reader's connection grows to, from the first byte on.
 fn wide_listener(ring: &Ring) -> (TcpListener, SocketAddr) {
-    let (mut sockets, _) =
-        options::listen((Ipv4Addr::LOCALHOST, 0).into(), &[0], options::Steering::ByHash).expect("a free port");
-    let socket = sockets.remove(0);
+    let listening = options::listen((Ipv4Addr::LOCALHOST, 0).into(), &[0], options::Steering::ByHash, &[]);
+    let socket = listening.expect("a free port").sockets.remove(0);
     SockRef::from(&socket).set_recv_buffer_size(32 << 20).expect("a large window");
     let address = SockRef::from(&socket).local_addr().expect("bound").as_socket().expect("an address");
     (TcpListener::new(ring, socket), address)

@@ -24,6 +24,7 @@ pub mod python;
 pub mod target;
 pub mod weir;
 
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,21 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
         thread::sleep(PROBE_PAUSE);
     }
+}
+
+/// Whether this host has a program. A test without it says so and counts as passed, but where all are to be there: with `CI` set,
+/// as .ci/run does, nothing is left out unseen.
+pub fn is_installed(program: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    found.is_ok_and(|found| found.status.success()) || skipped(&format!("{program} is not installed"))
+}
+
+/// Something is missing that a test needs; see `is_installed`. Always `false`.
+pub fn skipped(why: &str) -> bool {
+    let is_strict = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(!is_strict, "{why}, and CI is set: ./x test installs what is missing, as root on Debian");
+    println!("skipped: {why}");
+    false
 }
 
 /// Probes until the condition holds; fails the test after `PATIENCE`.

@@ -18,11 +18,7 @@ pub struct Nginx {
 
 /// Whether this host has nginx; says so if not.
 pub fn is_installed() -> bool {
-    let installed = Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_ok();
-    if !installed {
-        println!("skipped: nginx is not installed");
-    }
-    installed
+    super::is_installed("nginx")
 }
 
 impl Nginx {

@@ -15,7 +15,7 @@ pub fn with(module: &str) -> Option<&'static str> {
     // Another Python may be first in the path than the one that the distribution's packages are for.
     let found = ["python3", "/usr/bin/python3"].into_iter().find(has_it);
     if found.is_none() {
-        println!("skipped: python3 with {module} is not installed");
+        super::skipped(&format!("python3 with {module} is not installed"));
     }
     found
 }

@@ -93,7 +93,8 @@ fn listen(service: &Service) -> io::Result<Vec<OwnedFd>> {
     let cores = if service.cores.is_empty() { &[0][..] } else { &service.cores };
     match service.protocol {
         Protocol::Tcp { .. } | Protocol::Http { .. } => {
-            options::listen(free(service.listen, Type::STREAM)?, cores, Steering::ByHash).map(|(sockets, _)| sockets)
+            options::listen(free(service.listen, Type::STREAM)?, cores, Steering::ByHash, &[])
+                .map(|listening| listening.sockets)
         }
         Protocol::Udp { .. } => udp::listen(free(service.listen, Type::DGRAM)?, cores.len()),
     }

@@ -11,6 +11,7 @@ use crate::config::error::{Wrong, quoted};
 use crate::config::limits;
 use crate::config::raw::StickinessKind;
 use crate::config::snapshot::{CheckMethod, Forwarded, HttpVersion, Hygiene, SameSite};
+use crate::l7::framing::is_token;
 
 pub(in crate::config) fn hygiene(value: &DeValue<'_>) -> Read<Hygiene> {
     let known = [("monitor", Hygiene::Monitor), ("defensive", Hygiene::Defensive), ("strictest", Hygiene::Strictest)];
@@ -65,7 +66,10 @@ pub(in crate::config) fn field_value(value: &DeValue<'_>) -> Read<Arc<str>> {
 pub(in crate::config) fn content_type(value: &DeValue<'_>) -> Read<Arc<str>> {
     let typed = field_value(value)?;
     let media_type = typed.split(';').next().unwrap_or_default().trim_end();
-    if media_type.split_once('/').is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype)) {
+    if media_type
+        .split_once('/')
+        .is_some_and(|(kind, subtype)| is_token(kind.as_bytes()) && is_token(subtype.as_bytes()))
+    {
         return Ok(typed);
     }
     Err(Wrong::new(format!("{} is not a content type", quoted(&typed)), "write it like \"text/html; charset=utf-8\""))
@@ -143,7 +147,7 @@ pub(in crate::config) fn header_name(value: &DeValue<'_>) -> Read<Arc<str>> {
     if typed.eq_ignore_ascii_case("host") {
         return Err(Wrong::new("Host is compared by its own condition", "write host = [\"...\"] in the rule"));
     }
-    if typed.len() <= limits::HEADER_NAME_BYTES_MAX && is_token(typed) {
+    if typed.len() <= limits::HEADER_NAME_BYTES_MAX && is_token(typed.as_bytes()) {
         return Ok(typed.into());
     }
     let mend = format!("use 1 to {} letters, digits and hyphens", limits::HEADER_NAME_BYTES_MAX);
@@ -288,7 +292,7 @@ pub(in crate::config) fn fixed_body(value: &DeValue<'_>) -> Read<Arc<str>> {
 /// A cookie's name (RFC 6265, 4.1.1).
 pub(in crate::config) fn cookie_name(value: &DeValue<'_>) -> Read<Arc<str>> {
     let typed = text(value)?;
-    if typed.len() <= limits::NAME_BYTES_MAX && is_token(typed) {
+    if typed.len() <= limits::NAME_BYTES_MAX && is_token(typed.as_bytes()) {
         return Ok(typed.into());
     }
     let mend = format!("use 1 to {} letters, digits, hyphens and underscores", limits::NAME_BYTES_MAX);
@@ -354,9 +358,4 @@ fn is_made_of(typed: &str, bytes_max: usize, allowed: impl Fn(u8) -> bool) -> bo
 
 fn is_visible(byte: u8) -> bool {
     byte.is_ascii_graphic()
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(typed: &str) -> bool {
-    is_made_of(typed, usize::MAX, |byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

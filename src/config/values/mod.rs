@@ -276,17 +276,12 @@ pub(super) fn protocol(value: &DeValue<'_>) -> Read<Protocol> {
 }
 
 pub(super) fn algorithm(value: &DeValue<'_>) -> Read<Algorithm> {
-    let known = [
-        ("weighted_round_robin", Algorithm::WeightedRoundRobin),
-        ("least_connections", Algorithm::LeastConnections),
-        ("least_outstanding_requests", Algorithm::LeastOutstandingRequests),
-    ];
     match text(value)? {
         later @ ("source_ip_hash" | "weighted_random" | "maglev") => Err(Wrong::new(
             format!("{} is not in this version", quoted(later)),
             "use \"weighted_round_robin\", or \"least_connections\" (tcp), or \"least_outstanding_requests\" (http)",
         )),
-        _ => choice(value, &known),
+        _ => choice(value, &Algorithm::ALL.map(|algorithm| (algorithm.as_str(), algorithm))),
     }
 }
 

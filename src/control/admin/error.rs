@@ -21,6 +21,11 @@ impl ApiError {
         ApiError { status, code, message, hint: hint.into() }
     }
 
+    /// Message and hint in one line.
+    pub(super) fn sentence(&self) -> String {
+        format!("{}; {}", self.message, self.hint)
+    }
+
     pub(super) fn bad_request(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message, hint)
     }

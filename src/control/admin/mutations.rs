@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::server::Client;
 use crate::config::{Change, RefusedCode, TargetsChange};
 use crate::control::change::{self, Asked, ChangeError, KeptError, NotApplied, Wanted};
-use crate::control::state::Control;
+use crate::control::state::{Control, Phase};
 use crate::control::store::{Outcome, StoreError};
 
 /// Longest body: a thousand targets take a tenth of it.
@@ -86,6 +86,20 @@ pub(super) async fn reload(
     let (parts, body) = request.into_parts();
     let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &bounded(body).await?)?;
     make(&control, client, terms, Wanted::Reload).await
+}
+
+/// Why no request changes anything now; `None`: one can.
+pub(super) fn why_nothing_changes(control: &Control) -> Option<String> {
+    let (phase, state_dir) = {
+        let state = control.state();
+        (state.phase, state.snapshot.state_dir.clone())
+    };
+    let error = match (phase, state_dir) {
+        (Phase::Serving, Some(_)) => return None,
+        (Phase::Serving, None) => ChangeError::NothingKeeps,
+        (Phase::Starting | Phase::Draining, _) => ChangeError::NotServing,
+    };
+    Some(refused(&error).sentence())
 }
 
 /// Under which terms a request changes something.

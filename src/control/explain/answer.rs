@@ -22,7 +22,7 @@ pub struct Explanation {
     pub outcome: Outcome,
     /// What becomes of the client's connection.
     pub connection: Connection,
-    /// The request as it was understood; `None` for a tcp listener.
+    /// The request as it was read; `None` for a tcp listener.
     pub request: Option<Request>,
     /// The rules that it was held against, by priority: the last one is the one that it falls under.
     pub rules: Vec<Rule>,
@@ -39,7 +39,7 @@ pub struct Explanation {
 pub struct Outcome {
     /// What.
     pub kind: OutcomeKind,
-    /// What the client is answered with, where the balancer answers itself.
+    /// What the client is answered with, where the balancer answers itself; `None` too where that depends on the group.
     pub status: Option<u16>,
     /// Who may get it: next on one of the shards that take the connection, in one of the groups. Each once.
     pub targets: Vec<String>,
@@ -78,7 +78,7 @@ pub struct Connection {
     pub text: Option<String>,
 }
 
-/// The request as it was understood.
+/// The request as it was read, which is what rules look at; as it was asked where it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The method.
@@ -150,7 +150,7 @@ pub enum Action {
         path_and_query: Option<String>,
         /// `Host` after the rule's rewrite; `None`: as it came.
         host: Option<String>,
-        /// It is refused after all: the rewrite fails, say.
+        /// It is refused after all, whichever group it is for, unless that group has refused it: the rewrite fails, say.
         refused: Option<Refusal>,
     },
     /// It is answered with another place.
@@ -310,16 +310,17 @@ impl Outcome {
             let text = connection.text.clone().unwrap_or_default();
             return plain(OutcomeKind::ConnectionRefused, None, text);
         }
+        if shards.iter().any(|shard| shard.revision.is_some()) && !shards.iter().any(|shard| shard.admits) {
+            let text = "no shard takes the connection: see its reason".to_owned();
+            return plain(OutcomeKind::ConnectionRefused, None, text);
+        }
         let refused = |refusal: &Refusal| {
             let text = format!("the request is answered with {}: {}", refusal.status, refusal.text);
             plain(OutcomeKind::RequestRefused, Some(refusal.status), text)
         };
         let ahead = explained.request.as_ref().and_then(|request| request.refused.as_ref());
         match (ahead, &explained.action) {
-            (Some(refusal), _)
-            | (None, Some(Action::Refused(refusal) | Action::Forward { refused: Some(refusal), .. })) => {
-                refused(refusal)
-            }
+            (Some(refusal), _) | (None, Some(Action::Refused(refusal))) => refused(refusal),
             (None, Some(Action::Redirect { status, location })) => {
                 let text = format!("{} answers with {status}, to {location}", explained.decisive());
                 plain(OutcomeKind::Redirect, Some(*status), text)
@@ -328,18 +329,25 @@ impl Outcome {
                 let text = format!("{} answers with {status}", explained.decisive());
                 plain(OutcomeKind::FixedResponse, Some(*status), text)
             }
-            (None, Some(Action::Forward { groups, .. })) => {
-                let possible: Vec<&Group> = groups.iter().filter(|group| group.chance > 0.0).collect();
-                match possible.iter().map(|group| group.refused.as_ref()).collect::<Option<Vec<_>>>() {
-                    Some(refusals) if !refusals.is_empty() => refused(refusals[0]),
-                    _ => Self::forwarded(explained, &possible, shards),
+            (None, Some(Action::Forward { groups, refused: of_head, .. })) => {
+                // As an exchange decides: a group is chosen, refuses what it cannot be sent, and then the head is written.
+                let possible = groups.iter().filter(|group| group.chance > 0.0);
+                let fates: Vec<(&Group, Option<&Refusal>)> =
+                    possible.map(|group| (group, group.refused.as_ref().or(of_head.as_ref()))).collect();
+                match fates.iter().map(|(_, refusal)| *refusal).collect::<Option<Vec<&Refusal>>>().as_deref() {
+                    Some([first, others @ ..]) if others.iter().all(|other| other == first) => refused(first),
+                    Some([_, _, ..]) => {
+                        let text = format!("{} forwards to {}", explained.decisive(), ways(&fates));
+                        plain(OutcomeKind::RequestRefused, None, text)
+                    }
+                    _ => Self::forwarded(explained, &fates, shards),
                 }
             }
             (None, None) => plain(OutcomeKind::Unknown, None, "nothing is known of it".to_owned()),
         }
     }
 
-    fn forwarded(explained: &Explained, groups: &[&Group], shards: &[Shard]) -> Self {
+    fn forwarded(explained: &Explained, fates: &[(&Group, Option<&Refusal>)], shards: &[Shard]) -> Self {
         let mut targets: Vec<String> = Vec::new();
         let admitting = shards.iter().filter(|shard| shard.admits);
         for next in admitting.flat_map(|shard| &shard.target_groups).filter_map(|group| group.next.as_ref()) {
@@ -348,13 +356,10 @@ impl Outcome {
                 targets.push(target);
             }
         }
-        let names: Vec<&str> = groups.iter().map(|group| &*group.target_group).collect();
-        let way = format!("{} forwards to {}", explained.decisive(), names.join(" or "));
+        let way = format!("{} forwards to {}", explained.decisive(), ways(fates));
         let is_http = explained.request.is_some();
         let (kind, status, rest) = if !shards.iter().any(|shard| shard.revision.is_some()) {
             (OutcomeKind::Unknown, None, "no shard answers: see /readyz".to_owned())
-        } else if !shards.iter().any(|shard| shard.admits) {
-            (OutcomeKind::ConnectionRefused, None, "no shard takes the connection: see its reason".to_owned())
         } else if targets.is_empty() && is_http {
             (OutcomeKind::NoTarget, Some(503), "no target may get it: 503".to_owned())
         } else if targets.is_empty() {
@@ -364,6 +369,15 @@ impl Outcome {
         };
         Outcome { kind, status, targets, text: format!("{way}; {rest}") }
     }
+}
+
+/// The groups that it may go to, each with what it refuses.
+fn ways(fates: &[(&Group, Option<&Refusal>)]) -> String {
+    let way = |(group, refusal): &(&Group, Option<&Refusal>)| match refusal {
+        None => group.target_group.clone(),
+        Some(refusal) => format!("{} (answered with {}: {})", group.target_group, refusal.status, refusal.text),
+    };
+    fates.iter().map(way).collect::<Vec<_>>().join(" or ")
 }
 
 impl Explained {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use percent_encoding::percent_decode;
 
 use crate::config::{Listener, Service};
+use crate::l7::framing::is_token;
 
 /// Whom and what an explanation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl Asked {
                 return Err(Mistake::new(format!("{name} has a line end in it"), "leave it out: it is one line"));
             }
         }
-        if let Some(method) = self.method.as_deref().filter(|method| !is_token(method)) {
+        if let Some(method) = self.method.as_deref().filter(|method| !is_token(method.as_bytes())) {
             return Err(Mistake::new(format!("{} is no method", quoted(method)), "write it like method=GET"));
         }
         if let Some(path) = self.path.as_deref().filter(|path| !path.starts_with('/') && *path != "*") {
@@ -157,7 +158,7 @@ fn header(text: &str) -> Result<(String, String), Mistake> {
     if name.eq_ignore_ascii_case("host") {
         return Err(Mistake::new("Host is not given as a header", "give host=www.example.com"));
     }
-    if !is_token(name) {
+    if !is_token(name.as_bytes()) {
         return Err(Mistake::new(format!("{} is no name of a header", quoted(name)), mend));
     }
     Ok((name.to_owned(), value.trim().to_owned()))
@@ -181,11 +182,6 @@ fn decoded(text: &str) -> Result<String, Mistake> {
             "write %25 for a percent sign that is to stay: path=/%25FF asks about the path /%FF",
         )),
     }
-}
-
-/// RFC 9110, 5.6.2.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// What came from outside, cut and escaped.

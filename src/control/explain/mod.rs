@@ -32,7 +32,7 @@ pub(in crate::control) use shards::Pace;
 use super::state::Control;
 use crate::config::{Listener, Scheme, Service, Snapshot, is_private};
 use crate::l7::Tag;
-use crate::shard::Question;
+use crate::shard::{Admits, Question, RefuseReason};
 
 /// Why there is no explanation.
 #[derive(Debug)]
@@ -118,25 +118,26 @@ fn relay(snapshot: &Snapshot, group: usize) -> Explained {
 
 /// What every shard alike does with the client's connection.
 fn connection(snapshot: &Snapshot, listener: &Listener, asked: &Asked) -> Connection {
-    let refused = |reason: &str, text: &str| Connection {
+    let refused = |reason: Option<&str>, text: &str| Connection {
         accepted: false,
-        reason: Some(reason.to_owned()),
+        reason: reason.map(str::to_owned),
         text: Some(text.to_owned()),
     };
     if !snapshot.is_bound(listener) {
         let text = "its target group has no target, so the port is closed and the kernel refuses: bind a target";
-        return refused("not_listening", text);
+        return refused(Admits::NotListening.refusal(), text);
     }
     if listener.scheme == Scheme::Internal && !is_private(asked.client) {
         let text = "the listener is internal and the client's address is public: it is reset; use a private address, or \
                     scheme = \"internet-facing\"";
-        return refused("scheme", text);
+        return refused(Some(RefuseReason::Scheme.as_str()), text);
     }
     for (whose, group) in [("the balancer's", &listener.gate.balancer), ("the listener's", &listener.gate.listener)] {
         let verdict = group.verdict(asked.client);
         if !verdict.allowed {
             let by = verdict.rule.map_or("no rule is about the client".to_owned(), |rule| format!("rule {}", rule + 1));
-            return refused("security_group", &format!("{whose} security_group drops it: {by}"));
+            let text = format!("{whose} security_group drops it: {by}");
+            return refused(Some(RefuseReason::SecurityGroup.as_str()), &text);
         }
     }
     Connection { accepted: true, reason: None, text: None }

@@ -35,14 +35,14 @@ pub(super) fn explain(
         Ok(_) => return Err(Mistake::new("the request ends in its middle", "give values without line ends")),
         Err(refused) => {
             let refusal = refusal(Why::of_status(refused.status), Some(refused.why));
-            let request = described(asked, listener, refused.finding, Some(refusal));
+            let request = unread(asked, listener, refused.finding, refusal);
             return Ok(Explained { request: Some(request), ..Explained::default() });
         }
     }
     let ends = Ends { client: SocketAddr::new(asked.client, 0), local: listener.address };
     let explained = explain::explain(&head, &terms, ends, now);
     let finding = explained.finding;
-    let request = |refused| Some(described(asked, listener, finding, refused));
+    let request = |refused| Some(described(&head, finding, refused));
     let (action, groups) = match &explained.fate {
         Fate::Refused(why) => {
             return Ok(Explained { request: request(Some(refusal(*why, None))), ..Explained::default() });
@@ -91,15 +91,27 @@ fn host(asked: &Asked, listener: &Listener) -> String {
     asked.host.clone().unwrap_or_else(|| authority(listener.address))
 }
 
-fn described(asked: &Asked, listener: &Listener, finding: Finding, refused: Option<Refusal>) -> Request {
+/// As it was read, which is what rules look at.
+fn described(head: &RequestHead, finding: Finding, refused: Option<Refusal>) -> Request {
+    Request {
+        method: text(head.method()),
+        host: text(head.authority()),
+        path: text(head.path()),
+        query: head.query().map(text),
+        classification: finding.class.as_str().to_owned(),
+        classification_reason: finding.reason.map(|reason| reason.as_str().to_owned()),
+        refused,
+    }
+}
+
+/// As it was asked: of a head that cannot be read nothing is known.
+fn unread(asked: &Asked, listener: &Listener, finding: Finding, refused: Refusal) -> Request {
     Request {
         method: method(asked).to_owned(),
         host: host(asked, listener),
         path: path(asked).to_owned(),
         query: asked.query.clone(),
-        classification: finding.class.as_str().to_owned(),
-        classification_reason: finding.reason.map(|reason| reason.as_str().to_owned()),
-        refused,
+        ..described(&RequestHead::new(), finding, Some(refused))
     }
 }
 
@@ -176,8 +188,13 @@ fn wanted_parameter(query: &QueryMatch) -> String {
 
 fn forward(snapshot: &Snapshot, forwarding: &Forwarding<'_>) -> (Action, Vec<(usize, Option<Tag>)>) {
     let rewritten = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
-    let possible = forwarding.groups.iter().filter(|share| share.chance > 0.0);
-    let asked = possible.map(|share| (share.group, share.session.as_ref().and_then(|session| session.target)));
+    // Nobody picks a target for a request that is refused.
+    let is_sent = |share: &&Share<'_>| share.chance > 0.0 && share.refused.is_none() && forwarding.refused.is_none();
+    let asked = forwarding
+        .groups
+        .iter()
+        .filter(is_sent)
+        .map(|share| (share.group, share.session.as_ref().and_then(|session| session.target)));
     let action = Action::Forward {
         groups: forwarding.groups.iter().map(|share| group(snapshot, forwarding, share)).collect(),
         session: forwarding.session.as_ref().map(session),

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, MutexGuard, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::answer::{NextBy, NextTarget, Shard, ShardGroup, Target};
-use crate::config::{Algorithm, Snapshot, TargetGroup};
+use crate::config::{Snapshot, TargetGroup};
 use crate::control::shards::{Handle, Life, Shards};
-use crate::shard::{self, Admits, Answer, GroupAnswer, Next, Question, Standing, TargetAnswer};
+use crate::health::{Reason, State};
+use crate::shard::{Answer, GroupAnswer, Next, Question, Standing, TargetAnswer};
 
 /// How long the shards have.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -27,10 +28,11 @@ pub(in crate::control) struct Pace {
 impl Pace {
     /// What every shard answers; `None` of one that does not, or is known not to.
     pub(super) async fn ask(&self, shards: &Shards, question: &Question) -> Vec<(Arc<Handle>, Option<Box<Answer>>)> {
-        let next = &mut *self.next.lock().await;
+        let next = self.next.lock().await;
         if let Some(at) = *next {
             sleep_until(at).await;
         }
+        let _turn = Turn(next);
         let ask = |shard: &Arc<Handle>| {
             let answers = shard.pulse().life == Life::Answering;
             (Arc::clone(shard), answers.then(|| shard.explain(question.clone())))
@@ -45,8 +47,16 @@ impl Pace {
             };
             answers.push((shard, answer));
         }
-        *next = Some(Instant::now() + PAUSE);
         answers
+    }
+}
+
+/// The shards have a question. However this ends, the next one comes a pause later: a client that hangs up is no faster.
+struct Turn<'p>(MutexGuard<'p, Option<Instant>>);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0 = Some(Instant::now() + PAUSE);
     }
 }
 
@@ -55,13 +65,7 @@ pub(super) fn shard(
     question: &Question,
     (handle, answer): (Arc<Handle>, Option<Box<Answer>>),
 ) -> Shard {
-    let reason = match answer.as_ref().map(|answer| answer.admits) {
-        None => Some("no_answer"),
-        Some(Admits::Yes) => None,
-        Some(Admits::NotListening) => Some("not_listening"),
-        Some(Admits::Draining) => Some("draining"),
-        Some(Admits::Full) => Some(shard::RefuseReason::Overload.as_str()),
-    };
+    let reason = answer.as_ref().map_or(Some("no_answer"), |answer| answer.admits.refusal());
     let of_group = |answer: &GroupAnswer| {
         let config = snapshot.groups.iter().find(|group| group.name == answer.name)?;
         let (_, session) = question.groups.iter().find(|(name, _)| *name == answer.name)?;
@@ -103,15 +107,15 @@ fn group(config: &TargetGroup, answer: &GroupAnswer, brings: Brings) -> ShardGro
         address: address.ip(),
         port: address.port(),
         weight: None,
-        state: "draining".to_owned(),
-        reason: Some("Target.DeregistrationInProgress".to_owned()),
+        state: State::Draining.as_str().to_owned(),
+        reason: Some(Reason::DeregistrationInProgress.as_str().to_owned()),
         active: *active,
         why: Standing::Unbound,
         text: "it was unbound: what runs there may end, nothing new comes".to_owned(),
     });
     ShardGroup {
         target_group: config.name.to_string(),
-        algorithm: algorithm(config.algorithm).to_owned(),
+        algorithm: config.algorithm.as_str().to_owned(),
         failing_open: answer.failing_open,
         text: why_next(config, answer, brings),
         next,
@@ -130,7 +134,7 @@ fn why_next(config: &TargetGroup, answer: &GroupAnswer, brings: Brings) -> Strin
     };
     match answer.next {
         Next::BySession(_) => "the client's session is with it".to_owned(),
-        Next::ByTurn(_) => format!("it is its turn, by {}{open}{moved}", algorithm(config.algorithm)),
+        Next::ByTurn(_) => format!("it is its turn, by {}{open}{moved}", config.algorithm.as_str()),
         Next::Own => "the only targets left have the client's own address".to_owned(),
         Next::Nobody if answer.targets.is_empty() => "the group has no target".to_owned(),
         Next::Nobody if answer.targets.iter().all(|target| target.weight == 0) => {
@@ -169,13 +173,4 @@ fn not_healthy(answer: &TargetAnswer) -> String {
     let reason = answer.reason.map_or(String::new(), |reason| format!(", {}", reason.as_str()));
     let hint = answer.failure.map_or(String::new(), |failure| format!("; {}: {}", failure.as_str(), failure.hint()));
     format!("it is {state}{reason}{hint}")
-}
-
-/// As in the config.
-fn algorithm(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::WeightedRoundRobin => "weighted_round_robin",
-        Algorithm::LeastConnections => "least_connections",
-        Algorithm::LeastOutstandingRequests => "least_outstanding_requests",
-    }
 }

@@ -16,7 +16,8 @@ use crate::control::change::Ledger;
 use crate::control::shards::Shards;
 use crate::control::state::{Given, Phase};
 use crate::control::tests::played;
-use crate::shard::{Admits, Answer, GroupAnswer, Next, Order, Standing};
+use crate::health::State;
+use crate::shard::{Admits, Answer, GroupAnswer, Next, Order, Standing, TargetAnswer};
 
 const CONFIG: &str = r#"
 [[listener]]
@@ -61,6 +62,16 @@ protocol = "tcp"
 address = "192.0.2.1:91"
 default_action = { forward = "empty" }
 
+[[listener]]
+name = "old"
+protocol = "http"
+address = "192.0.2.1:81"
+default_action = { forward = [{ group = "canary", weight = 1 }, { group = "ten", weight = 3 }] }
+  [[listener.rule]]
+  priority = 10
+  path = "/ten*"
+  action = { forward = "ten", rewrite = { path = { regex = "^/ten/bad(.*)$", with = "$1" } } }
+
 [[target_group]]
 name = "app"
 protocol = "http"
@@ -80,6 +91,12 @@ protocol = "http"
 name = "plain"
 protocol = "tcp"
 target = [{ address = "10.0.0.3", port = 80 }]
+
+[[target_group]]
+name = "ten"
+protocol = "http"
+http_version = "1.0"
+target = [{ address = "10.0.0.4", port = 80 }]
 
 [[target_group]]
 name = "empty"
@@ -280,6 +297,92 @@ async fn what_the_listener_refuses_is_refused_ahead_of_the_rules() {
 }
 
 #[tokio::test]
+async fn the_request_is_told_as_it_was_read_and_not_as_it_was_asked() {
+    for (query, expected) in [
+        ("path=/v/a%23b&host=+a.example:81+", ("a.example:81", "/v/a", None)),
+        ("path=/v?b=1%23c", ("192.0.2.1", "/v", Some("b=1"))),
+        // It is mended, though the listener refuses it then.
+        ("path=/v/a+b", ("192.0.2.1", "/v/a%20b", None)),
+        ("path=/v&host=a+b", ("a b", "/v", None)),
+    ] {
+        let request = explained(&format!("listener=web&client=192.0.2.9&{query}")).await.request.unwrap();
+        assert_eq!((&*request.host, &*request.path, request.query.as_deref()), expected, "{query}");
+    }
+}
+
+const CHUNKED: &str = "method=POST&header=Transfer-Encoding:chunked";
+
+#[tokio::test]
+async fn a_group_refuses_ahead_of_the_head_that_its_target_would_get() {
+    let many = format!("header=X-Forwarded-For:{}", vec!["192.0.2.1"; 31].join(","));
+    for (query, status) in [
+        (format!("path=/ten&{CHUNKED}"), Some(464)),
+        (format!("path=/ten&{CHUNKED}&{many}"), Some(464)),
+        (format!("path=/ten/bad&{CHUNKED}&{many}"), Some(464)),
+        (format!("path=/ten/bad&{many}"), Some(500)),
+        (format!("path=/ten&{many}"), Some(463)),
+        (format!("path=/&{CHUNKED}&{many}"), None),
+    ] {
+        let outcome = explained(&format!("listener=old&client=192.0.2.9&{query}")).await.outcome;
+        assert_eq!((outcome.kind, outcome.status), (OutcomeKind::RequestRefused, status), "{query}: {}", outcome.text);
+        let both = outcome.text.contains("463") && outcome.text.contains("464");
+        assert_eq!(both, status.is_none(), "{query}: {}", outcome.text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_refuses_the_request_is_asked_for_no_target() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked(&format!("listener=old&client=192.0.2.9&{CHUNKED}"));
+    let playing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let Ok(Order::Explain(question, reply)) = orders.try_recv() else { panic!("it is asked") };
+        let targets = vec![TargetAnswer {
+            address: "10.0.0.2:80".parse().unwrap(),
+            weight: 10,
+            state: State::Healthy,
+            reason: None,
+            failure: None,
+            active: 0,
+            standing: Standing::Next,
+        }];
+        let of_group = |(name, _): &(Arc<str>, _)| GroupAnswer {
+            name: Arc::clone(name),
+            failing_open: false,
+            next: Next::ByTurn(0),
+            targets: targets.clone(),
+            unbound: Vec::new(),
+        };
+        let groups = question.groups.iter().map(of_group).collect();
+        reply.send(Box::new(Answer { revision: 1, admits: Admits::Yes, groups })).unwrap();
+    };
+    let (explanation, ()) = tokio::join!(explain(&control, &asked), playing);
+    let Explanation { outcome, shards, .. } = explanation.unwrap();
+    let groups: Vec<&str> = shards[0].target_groups.iter().map(|group| &*group.target_group).collect();
+    assert_eq!((groups, outcome.kind), (vec!["canary"], OutcomeKind::Target));
+    assert!(
+        outcome.text.starts_with("the default action forwards to canary or ten (answered with 464: "),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_shard_takes_the_connection_nothing_else_matters() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked("listener=web&client=192.0.2.9&method=TRACE");
+    let playing = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let Ok(Order::Explain(_, reply)) = orders.try_recv() else { panic!("it is asked") };
+        reply.send(Box::new(answer(Admits::Draining))).unwrap();
+    };
+    let (explanation, ()) = tokio::join!(explain(&control, &asked), playing);
+    let outcome = explanation.unwrap().outcome;
+    assert_eq!((outcome.kind, outcome.status), (OutcomeKind::ConnectionRefused, None));
+}
+
+#[tokio::test]
 async fn a_tcp_listener_has_no_rules_and_refuses_as_it_would() {
     let explanation = explained("listener=relay&client=10.1.2.3").await;
     assert_eq!((explanation.request, explanation.rules), (None, Vec::new()));
@@ -351,6 +454,22 @@ async fn whoever_asks_often_waits_for_others_who_ask() {
         assert_eq!(explanation.outcome.kind, OutcomeKind::ConnectionRefused);
     }
     assert!(began.elapsed() >= Duration::from_millis(200), "ten pauses, by a clock that the test moves");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_hangs_up_is_no_faster() {
+    let (shard, orders) = played(0);
+    let control = control_of(vec![shard]);
+    let asked = asked("listener=relay&client=10.1.2.3");
+    let began = Instant::now();
+    for _ in 0..200 {
+        let left = tokio::time::timeout(Duration::from_millis(1), explain(&control, &asked)).await;
+        assert!(left.is_err(), "the shard answers nobody");
+    }
+    let pauses = began.elapsed().as_millis() / 20;
+    let questions = orders.try_iter().count();
+    assert!(questions > 1, "who gives up while it waits holds nobody up");
+    assert!(questions as u128 <= pauses + 1, "{questions} in {pauses} pauses, by a clock that the test moves");
 }
 
 #[test]

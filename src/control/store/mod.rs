@@ -25,14 +25,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::{Outcome, Refused, StoreError};
-pub use format::{BODY_BYTES_MAX, Fault, HEAD_BYTES_MAX};
+pub use format::Fault;
 
 use folder::{Disk, Folder};
-use format::Head;
+use format::{HEAD_BYTES_MAX, Head};
 use lock::Lock;
 
 /// Revisions that can be gone back to, the one in effect among them. Ours; ALB and CLB keep none.
-pub const REVISIONS_KEPT: usize = 100;
+pub(super) const REVISIONS_KEPT: usize = 100;
 
 /// A file that is being written. One that is left from before is nobody's.
 const SAVING: &str = "saving";

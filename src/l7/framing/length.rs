@@ -122,7 +122,8 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// `1*tchar` (RFC 9110, 5.6.2).
-pub(super) fn is_token(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
 }
 

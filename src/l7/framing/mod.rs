@@ -31,6 +31,7 @@ mod write;
 
 pub use body::{BadBody, Body, BodyLength, Form, Forward, Relayed, Truncated};
 pub use hygiene::{Class, Finding, Reason, Refused, Verdict};
+pub use length::is_token;
 pub use request::{Read, RequestEdits, RequestHead, Version};
 pub use response::{BadResponse, ClientConnection, Length, ResponseEdits, ResponseHead};
 pub(in crate::l7) use target::authority_has_port;

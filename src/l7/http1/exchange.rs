@@ -149,15 +149,7 @@ impl<W: World> Connection<'_, W> {
             return self.fail(exchange, &terms, why).await;
         }
         let Exchange { request, record, .. } = &mut *exchange;
-        let subject = Subject {
-            host: request.host(),
-            path: request.path(),
-            query: request.query(),
-            method: request.method(),
-            client: self.world.ends().client.ip(),
-            fields: request,
-        };
-        let found = terms.router.find(&subject);
+        let found = terms.router.find(&Subject::of(request, self.world.ends().client.ip()));
         record.rule = found.priority;
         match found.decision {
             Decision::Forward(forward, rewriter) => self.forward(exchange, &terms, forward, rewriter).await,
@@ -192,8 +184,8 @@ impl<W: World> Connection<'_, W> {
         exchange.record.group = Some(index);
         exchange.session.stays_with_group(forward);
         exchange.response_timeout = http.response_timeout;
-        if http.version == HttpVersion::V1_0 && exchange.request.body() == BodyLength::Chunked {
-            return self.fail(exchange, terms, Why::VersionMismatch).await;
+        if let Err(why) = admission::fits(&exchange.request, http) {
+            return self.fail(exchange, terms, why).await;
         }
         exchange.session.find_target(&exchange.request, terms, group, http, now);
         let mut attempts = W::Attempts::default();

@@ -72,13 +72,7 @@ fn written(rewritten: &[u8]) -> Option<&[u8]> {
 fn rewrite(exchange: &mut Exchange, rewriter: Option<&Rewriter>) -> Result<(), Why> {
     let Some(rewriter) = rewriter else { return Ok(()) };
     let Exchange { request, scratch, path, host, record, .. } = exchange;
-    let original = Original {
-        authority: request.authority(),
-        host_bytes: request.host().len(),
-        path: request.path(),
-        query: request.query(),
-    };
-    let transform = rewriter.rewrite(&original, scratch, path, host);
+    let transform = rewriter.rewrite(&Original::of(request), scratch, path, host);
     record.transform_status = transform.as_str();
     if transform == Transform::Success { Ok(()) } else { Err(Why::RewriteFailed) }
 }

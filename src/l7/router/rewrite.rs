@@ -13,8 +13,8 @@ use regex::bytes::Regex;
 use super::check::Wrong;
 use super::expression::{self, TEXT_BYTES_MAX};
 use super::rule::{Replace, Rewrite};
-use crate::l7::framing::authority_has_port;
 use crate::l7::framing::limits::REQUEST_LINE_BYTES_MAX;
+use crate::l7::framing::{RequestHead, authority_has_port};
 
 /// A rule's rewrite, compiled.
 #[derive(Debug, Clone)]
@@ -34,6 +34,19 @@ pub struct Original<'a> {
     pub path: &'a [u8],
     /// Without its question mark.
     pub query: Option<&'a [u8]>,
+}
+
+impl<'a> Original<'a> {
+    /// The request, whose head is complete.
+    #[must_use]
+    pub fn of(request: &'a RequestHead) -> Self {
+        Original {
+            authority: request.authority(),
+            host_bytes: request.host().len(),
+            path: request.path(),
+            query: request.query(),
+        }
+    }
 }
 
 /// How a rewrite went; for the access log.

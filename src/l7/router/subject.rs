@@ -24,6 +24,21 @@ pub struct Subject<'a, F> {
     pub fields: &'a F,
 }
 
+impl<'a> Subject<'a, RequestHead> {
+    /// The request of `client`, whose head is complete.
+    #[must_use]
+    pub fn of(request: &'a RequestHead, client: IpAddr) -> Self {
+        Subject {
+            host: request.host(),
+            path: request.path(),
+            query: request.query(),
+            method: request.method(),
+            client,
+            fields: request,
+        }
+    }
+}
+
 /// A header that can be asked for fields.
 pub trait Fields {
     /// The values of the fields of this name, in either case.

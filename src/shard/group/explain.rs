@@ -44,8 +44,7 @@ impl Group {
     fn next(&self, session: Option<&Tag>, client: IpAddr) -> Next {
         let targets = self.targets.borrow();
         let index_of = |target: &Rc<TargetState>| targets.iter().position(|other| Rc::ptr_eq(other, target));
-        let sticky = session.and_then(|tag| self.of_session(tag)).filter(|target| !target.is_at(client));
-        if let Some(index) = sticky.as_ref().and_then(index_of) {
+        if let Some(index) = self.of_session(session, client).as_ref().and_then(index_of) {
             return Next::BySession(index);
         }
         let balancer = self.balancer.borrow();

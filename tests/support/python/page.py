@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import urllib.request
 
 from browser import Browser
 
@@ -48,6 +49,9 @@ def looks(browser, url):
     """Everything is there, live, in both schemes and at both widths."""
     open_page(browser, url)
     browser.wait("an event came", "!document.getElementById('status').hidden")
+    # Of the first event nothing has a rate.
+    rates = browser.evaluate("[...document.querySelectorAll('td[data-label=Rate]')].map((cell) => cell.textContent)")
+    assert not [text for text in rates if "–" in text and text != "–"], rates
     browser.wait("it is serving", "document.getElementById('phase').textContent === 'Serving'")
     browser.wait("both targets are shown as they are", """
         document.querySelectorAll('#group-app tbody tr').length === 2
@@ -55,6 +59,10 @@ def looks(browser, url):
     browser.wait("why it is not healthy", """
         document.getElementById('attention').innerText.includes('nothing listens on that address and port')""")
     browser.wait("requests have a rate", "parseFloat(document.querySelectorAll('#tiles .figure')[2].textContent) > 0")
+    failed = browser.evaluate("""
+        import("/page/rates.js").then(({ failures }) => failures({ refused: { scheme: 1 }, accept_errors: 2, closed: {},
+            http: { errors: { bad_request: 50 }, responses: [0, 0, 0, 50, 3], target_5xx: 3 } }))""")
+    assert failed == 56, failed
     # Connections to targets are kept, so for a while there may be no connect.
     browser.wait("phases have latencies", "document.querySelectorAll('#latency tbody tr').length >= 2")
     browser.wait("latencies are of the last seconds", """
@@ -62,6 +70,13 @@ def looks(browser, url):
     assert browser.evaluate("document.querySelectorAll('#shards tbody tr').length") == 2
     assert browser.evaluate("document.querySelectorAll('#revisions tbody tr').length") == 1
     assert "test" in browser.evaluate("document.title")
+    assert not browser.evaluate("[...document.querySelectorAll('button')].some((one) => one.textContent === 'Change')")
+    why = browser.evaluate("document.getElementById('unchangeable').innerText")
+    assert why.startswith("Weights cannot be changed: [balancer] state_dir is not set"), why
+    why = """import("/page/change.js").then((page) => ["weir.example", "192.0.2.1", "[::1]", "localhost"]
+        .map((name) => page.whyUnchangeable({ why_nothing_changes: null }, name)))"""
+    by_name, *by_address = browser.evaluate(why)
+    assert "from weir.example" in by_name and by_address == ["", "", ""], (by_name, by_address)
     no_sideways_scrolling(browser)
     light = background(browser)
     picture(browser, "light")
@@ -76,19 +91,26 @@ def looks(browser, url):
     nothing_went_wrong(browser, url)
 
 
+def weights_and_revision(url, token):
+    """What the API says."""
+    request = urllib.request.Request(f"{url}v1/target-groups/app/targets", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        weights = [target["weight"] for target in json.load(response)["targets"]]
+    request = urllib.request.Request(f"{url}v1/balancer", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return weights, json.load(response)["revision"]
+
+
 def acts(browser, url, token):
-    """Token, keyboard, and a change of weight: refused, then made."""
+    """Token, keyboard, and changes of weight: one that is refused, which the test plays, and two that are made."""
     asked = []
-    answers = [
-        (409, {"error": {"code": "conflict", "message": "the group is the file's", "hint": "edit the config"}}),
-        (200, {"revision": 2}),
-    ]
 
     def answer(request):
         if request["method"] != "PATCH":
             return None
         asked.append(request)
-        return answers[len(asked) - 1]
+        refusal = {"code": "other_revision", "message": "it was changed meanwhile", "hint": "look at it"}
+        return (412, {"error": refusal}) if len(asked) == 1 else None
 
     browser.intercept = answer
     browser.call("Fetch.enable", patterns=[{"urlPattern": "*/targets"}])
@@ -131,7 +153,7 @@ def acts(browser, url, token):
     browser.evaluate("document.getElementById('drain').click()")
     assert "gets nothing new" in browser.evaluate("document.getElementById('change-effect').textContent")
     browser.key("Enter")
-    refusal = "the group is the file's; edit the config (conflict)"
+    refusal = "it was changed meanwhile; look at it (other_revision)"
     browser.wait("the refusal is shown", f"""document.getElementById('change-error').textContent === "{refusal}" """)
     picture(browser, "change")
     assert browser.evaluate("document.getElementById('change').open")
@@ -139,12 +161,31 @@ def acts(browser, url, token):
     browser.key("Enter")
     browser.wait("it is said to be done", "document.getElementById('done').textContent.includes('is 0')")
     assert not browser.evaluate("document.getElementById('change').open")
-    for request in asked:
+    weights, drained_by = weights_and_revision(url, token)
+    assert weights == [0], weights
+    browser.wait("the next event has it", """
+        document.querySelector('#group-app tbody tr').innerText.includes('nothing new')""")
+
+    # And back.
+    assert browser.evaluate("document.activeElement.textContent") == "Change", "the focus is back"
+    browser.key("Enter")
+    browser.wait("the dialog is open", "document.getElementById('change').open")
+    assert "it is drained" in browser.evaluate("document.getElementById('change-target').textContent")
+    assert browser.evaluate("document.getElementById('drain').hidden")
+    assert browser.evaluate("document.getElementById('undrain').textContent") == "Undrain: 10", "what it had"
+    browser.evaluate("document.getElementById('undrain').click()")
+    assert "gets new traffic again" in browser.evaluate("document.getElementById('change-effect').textContent")
+    browser.key("Enter")
+    browser.wait("it is said to be done", "document.getElementById('done').textContent.includes('is 10')")
+    weights, undrained_by = weights_and_revision(url, token)
+    assert weights == [10] and undrained_by > drained_by, (weights, undrained_by, drained_by)
+    assert len(asked) == 3, asked
+    for request, weight in zip(asked, [0, 0, 10]):
         assert request["headers"]["Authorization"] == f"Bearer {token}", request
         assert request["url"] == f"{url}v1/target-groups/app/targets", request
         body = json.loads(request["postData"])
         [target] = body["targets"]
-        assert sorted(target) == ["address", "port", "weight"] and target["weight"] == 0, body
+        assert sorted(target) == ["address", "port", "weight"] and target["weight"] == weight, body
 
     browser.evaluate("document.getElementById('forget').click()")
     browser.wait("without the token nothing is shown", "document.getElementById('status').hidden")

@@ -15,6 +15,15 @@ let doneTimer = 0;
 /** Weights before a drain of this page, to go back to. */
 const weightsBefore = new Map();
 
+/** Why no weight can be changed from here; empty: it can. Without a token the API takes changes only from a page that was
+    opened by address (src/control/admin/auth.rs). */
+export function whyUnchangeable(event, hostname = location.hostname) {
+  if (event.why_nothing_changes != null) return `Weights cannot be changed: ${event.why_nothing_changes}.`;
+  const isAddress = hostname === "localhost" || /^[\d.]+$|^\[/.test(hostname);
+  if (authorization().Authorization != null || isAddress) return "";
+  return `Weights cannot be changed from ${hostname}: open this page by the balancer's address, or set token_file in [admin].`;
+}
+
 export function openChange(group, target) {
   changing = { group, target, key: `${group} ${place(target)}` };
   setText(byId("change-title"), `Weight of ${place(target)}`);

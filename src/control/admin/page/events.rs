@@ -22,7 +22,8 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::error::ApiError;
-use super::super::views::{self, Past, View};
+use super::super::mutations;
+use super::super::views::{self, Balancer, Past, View};
 use crate::control::state::Control;
 
 /// Subscribers at once, out of the endpoint's clients (server.rs): probes and Prometheus need places too.
@@ -32,7 +33,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A stream ends in order after so long, below the life of a connection (server.rs). The page asks again at once.
 const STREAM_LIMIT: Duration = Duration::from_secs(100);
 /// Revisions in an event.
-const REVISIONS_MAX: usize = 10;
+const REVISIONS_SHOWN: usize = 10;
 
 /// Makes events, for as many subscribers as there are places.
 pub(super) struct Feed {
@@ -106,9 +107,12 @@ impl Feed {
         let then = past.note(reported_at, &reports);
         let state = self.control.state().clone();
         let view = View { snapshot: state.snapshot, reports };
-        let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_MAX).map(views::revision).collect();
+        let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_SHOWN).map(views::revision).collect();
         let elapsed = reported_at.saturating_duration_since(self.began);
-        let balancer = views::balancer(&self.control, &view.reports);
+        let balancer = Balancer {
+            answer: views::balancer(&self.control, &view.reports),
+            why_nothing_changes: mutations::why_nothing_changes(&self.control),
+        };
         let glance = view.glance(then.as_ref(), &self.control.shards, balancer, revisions, elapsed);
         let made = (Instant::now(), frame(&glance));
         *event = Some(made.clone());

@@ -4,7 +4,7 @@
 //
 // No build step: these are the modules that the browser runs.
 
-import { openChange } from "./change.js";
+import { openChange, whyUnchangeable } from "./change.js";
 import { Table, byId, element, keyed, pill, setClass, setText, textAndNote } from "./elements.js";
 import { causes, curves, failures, isHttp, rateOf, remember, requests, totalRate } from "./rates.js";
 import { listen } from "./stream.js";
@@ -153,6 +153,8 @@ const reason = (target) =>
 
 /** The event that is shown, for what the tables' columns compute. */
 let shown = null;
+/** Why no target has a "Change"; empty: each has one. */
+let unchangeable = "";
 
 const listenerTable = new Table(byId("listeners"), "Listeners", "No listener is configured.", [
   { label: "Listener", fill: (cell, listener) => textAndNote(cell, listener.name, listener.bound ? "" : "not bound") },
@@ -330,8 +332,9 @@ function targetTable(holder, group) {
 const failed = (target) => count(target.connects_failed + target.responses_5xx);
 
 function targetRate(target, isOfHttp) {
-  if (isOfHttp) return `${rate(rateOf(shown, target, (item) => item.requests))} req/s`;
-  return `${rate(rateOf(shown, target, (item) => item.connections))} conn/s`;
+  const number = rateOf(shown, target, (item) => (isOfHttp ? item.requests : item.connections));
+  if (number == null) return NONE;
+  return `${rate(number)} ${isOfHttp ? "req/s" : "conn/s"}`;
 }
 
 function fillWeight(cell, target) {
@@ -353,6 +356,10 @@ function fillCheck(cell, target) {
 }
 
 function fillChange(cell, group, target) {
+  if (unchangeable !== "") {
+    cell.replaceChildren();
+    return;
+  }
   if (cell.children.length === 0) {
     const label = `Change the weight of ${place(target)} in ${group}`;
     const button = element("button", { type: "button", "aria-label": label }, "Change");
@@ -386,6 +393,9 @@ function show(event) {
   const window = event.latency_window_us;
   setText(byId("window"), window == null ? "since the start" : `of the last ${ago(window / 1_000_000)}`);
   latencyTable.show(latencyRows(event));
+  unchangeable = whyUnchangeable(event);
+  byId("unchangeable").hidden = unchangeable === "";
+  setText(byId("unchangeable"), unchangeable);
   showGroups(event);
   shardTable.show(event.shards);
   setText(byId("skew"), skew(event));

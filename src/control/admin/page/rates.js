@@ -52,16 +52,16 @@ export function totalRate(event, items, read) {
 
 export const isHttp = (listener) => listener.http != null;
 export const requests = (listener) => listener.http?.requests;
-/** Connections that were refused or failed; requests that failed in the balancer or were answered with 5xx. */
+/** Connections that were refused or failed; requests that failed in the balancer or that a target answered with 5xx. */
 export const failures = (listener) => values(causes(listener));
 
-/** What failures() counts, by reason: those of the balancer, then a target's own 5xx. */
+/** What failures() counts, by reason: those of the balancer, then the targets' own 5xx. */
 export function causes(listener) {
   const always = { ...listener.refused, "accept failed": listener.accept_errors };
   if (!isHttp(listener)) {
     const { completed, ...failed } = listener.closed;
     return { ...always, ...failed };
   }
-  const { errors, responses } = listener.http;
-  return { ...always, ...errors, "responses 5xx": Math.max(0, responses[4] - values(errors)) };
+  const { errors, target_5xx } = listener.http;
+  return { ...always, ...errors, "5xx of targets": target_5xx };
 }

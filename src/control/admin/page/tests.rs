@@ -134,6 +134,7 @@ async fn an_event_says_everything_at_a_glance() {
     let endpoint = Endpoint::before(vec![shard], None);
     let event = Subscriber::start(&endpoint).await.event().await.unwrap();
     assert_eq!(event["balancer"]["phase"], "starting");
+    assert_eq!(event["why_nothing_changes"], "weir is starting or stopping; see /readyz, and ask again");
     assert_eq!(event["listeners"], Value::Array(Vec::new()));
     let group = &event["target_groups"][0];
     assert_eq!(

@@ -29,6 +29,8 @@ pub(in super::super) struct Glance<'v> {
     /// When the shards said it, by a clock that runs evenly: the difference of two glances makes rates.
     pub(in super::super) elapsed_seconds: f64,
     pub(in super::super) balancer: Value,
+    /// Why the API changes nothing now; null: it can.
+    why_nothing_changes: Option<String>,
     /// What latencies are of; none: of all time.
     latency_window_us: Option<u64>,
     listeners: Vec<ListenerGlance<'v>>,
@@ -36,6 +38,12 @@ pub(in super::super) struct Glance<'v> {
     shards: Vec<ShardGlance>,
     /// The latest first.
     pub(in super::super) revisions: Vec<Value>,
+}
+
+/// The balancer as the API answers, and whether it can be changed.
+pub(in super::super) struct Balancer {
+    pub(in super::super) answer: Value,
+    pub(in super::super) why_nothing_changes: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -62,6 +70,8 @@ struct HttpGlance {
     requests: u64,
     /// By the first digit of their status, 1xx first.
     responses: [u64; 5],
+    /// 5xx of targets that reached their clients whole: `errors` has none of them, so the two together are what failed.
+    target_5xx: u64,
     errors: BTreeMap<&'static str, u64>,
 }
 
@@ -134,7 +144,7 @@ impl View {
         &self,
         then: Option<&Then>,
         shards: &[Arc<Handle>],
-        balancer: Value,
+        Balancer { answer: balancer, why_nothing_changes }: Balancer,
         revisions: Vec<Value>,
         elapsed: Duration,
     ) -> Glance<'_> {
@@ -145,6 +155,7 @@ impl View {
         Glance {
             elapsed_seconds: seconds(elapsed),
             balancer,
+            why_nothing_changes,
             latency_window_us: recent::window_us(then),
             listeners: self.snapshot.listeners.iter().map(|listener| self.listener_glance(listener, before)).collect(),
             target_groups: self.snapshot.groups.iter().map(|group| self.group_glance(group, share)).collect(),
@@ -235,13 +246,20 @@ fn http(reports: &[&ListenerReport]) -> Option<HttpGlance> {
     counts.peek()?;
     let mut requests = 0;
     let mut responses = [0; 5];
+    let mut target_5xx = 0;
     let mut errors = [0; Why::ALL.len()];
     for counted in counts {
         requests += counted.requests;
+        target_5xx += counted.target_5xx;
         responses.iter_mut().zip(counted.classes).for_each(|(sum, count)| *sum += count);
         errors.iter_mut().zip(counted.errors).for_each(|(sum, count)| *sum += count);
     }
-    Some(HttpGlance { requests, responses, errors: named(Why::ALL.map(Why::as_str), |index| errors[index]) })
+    Some(HttpGlance {
+        requests,
+        responses,
+        target_5xx,
+        errors: named(Why::ALL.map(Why::as_str), |index| errors[index]),
+    })
 }
 
 /// What happened at all, by name.

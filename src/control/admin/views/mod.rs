@@ -20,6 +20,7 @@ use crate::control::shards::{Handle, Life};
 use crate::control::state::{Control, Phase, Revision};
 use crate::shard::ShardReport;
 
+pub(super) use glance::Balancer;
 pub(super) use recent::Past;
 
 /// The snapshot in effect beside what the shards say.

@@ -3,6 +3,7 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
+use crate::control::store::format::BODY_BYTES_MAX;
 
 fn refusal(dir: &Path) -> String {
     let text = Store::open(dir).map(drop).unwrap_err().to_string();
