@@ -1,4 +1,5 @@
-//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake.
+//! `weir check`: one line when the config is good, after one for each target that is left out and for each warning; else
+//! every mistake.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use crate::config::{self, Known, Snapshot};
 pub(super) fn check(path: &Path) -> Result<(), String> {
     let snapshot = config::load(path, &Known::default()).map_err(|errors| errors.to_string())?;
     snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
+    snapshot.warnings.iter().for_each(|line| println!("warning: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())
 }

@@ -18,6 +18,7 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     for (name, changed) in [
         ("[balancer]", old.balancer != new.balancer),
         ("[access_log]", old.access_log != new.access_log),
+        ("certificate_file of [admin]", old.admin.certificate != new.admin.certificate),
         ("secret_file", old.cookie_keys != new.cookie_keys),
     ] {
         if changed {

@@ -217,19 +217,19 @@ impl Ledger {
     }
 }
 
-/// `[shards]`, `[admin]` and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
+/// `[shards]`, `[admin]` but for its certificate, and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
 fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
     let old = Arc::clone(&control.state().snapshot);
     for (what, changed) in [
         ("[shards]", new.cores != old.cores),
-        ("[admin]", new.admin != old.admin),
+        ("[admin]", old.admin.renewed(&new.admin) != new.admin),
         ("state_dir of [balancer]", new.state_dir != old.state_dir),
     ] {
         if changed {
             tracing::warn!("{what} changed and is read at start only: restart weir to apply it");
         }
     }
-    Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), state_dir: old.state_dir.clone(), ..new }
+    Snapshot { cores: old.cores.clone(), admin: old.admin.renewed(&new.admin), state_dir: old.state_dir.clone(), ..new }
 }
 
 /// Makes a change of the API. Gives the revision that has it.
@@ -340,6 +340,9 @@ async fn save(ledger: &mut Ledger, mut store: Store, saved: Saved) -> Result<(),
 fn warn_of_what_is_new(old: &Snapshot, new: &Snapshot) {
     for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
         tracing::warn!("left out: {line}");
+    }
+    for line in new.warnings.iter().filter(|line| !old.warnings.contains(line)) {
+        tracing::warn!("{line}");
     }
     let known = &old.balancer.snat_addresses;
     for source in new.balancer.snat_addresses.iter().filter(|source| !known.contains(source)) {
