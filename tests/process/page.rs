@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
+use crate::support::tls::Issuer;
 use crate::support::weir::Weir;
 use crate::support::{client, handlers, http, http_target, place, python, wait_until};
 
@@ -35,6 +36,18 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
+    let weir = Weir::start(config);
+    in_chromium(&["acts", &url(&weir), TOKEN]);
+}
+
+#[test]
+fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
+    let issuer = Issuer::new();
+    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    let target = Target::start(handlers::identify("a"));
+    let (mut config, _) = Config::relay(&[target.address]);
+    issuer.certify(&mut config);
+    config.admin_keys += &format!("token_file = \"{}\"", issuer.path("token").display());
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
 }
@@ -89,7 +102,8 @@ fn r_m4_events_say_what_the_api_says() {
 }
 
 fn url(weir: &Weir) -> String {
-    format!("http://{}/", weir.config.admin)
+    let scheme = if weir.config.admin_issuer.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}/", weir.config.admin)
 }
 
 /// Runs a scenario of tests/support/python/page.py.

@@ -28,10 +28,10 @@ use crate::control::bind;
 use crate::control::state::Control;
 
 /// Clients at once; further ones wait in the backlog.
-const CLIENTS_MAX: usize = 64;
+pub(super) const CLIENTS_MAX: usize = 64;
 /// A request's head must be there after so long, and so must the end of the handshake before it. An idle connection is closed
 /// after the same time.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head, and of what is kept of it in memory. hyper wants 8 KiB at least.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -102,6 +102,14 @@ impl Door {
         };
         let spoken = if config.certificate.is_some() { Spoken::Https } else { Spoken::Http };
         Ok(Door { socket, token, spoken })
+    }
+
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().unwrap(),
+            Socket::Unix { .. } => panic!("a unix socket has none"),
+        }
     }
 
     /// Serves until it is dropped.
