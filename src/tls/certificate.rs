@@ -64,6 +64,12 @@ impl Certificate {
         Arc::clone(&self.key)
     }
 
+    /// Its last moment, where it can be read.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.validity.map(|validity| validity.not_after)
+    }
+
     /// What is wrong with it at this time: it holds no more, or not yet.
     #[must_use]
     pub fn flaw_at(&self, now: SystemTime) -> Option<Flaw> {

@@ -43,6 +43,9 @@ impl Flaw {
 
 /// A server of HTTP/1.1 over TLS 1.2 and 1.3, whose certificate is asked for with each connection. No session is resumed: it
 /// would go on under a certificate that was exchanged.
+///
+/// # Panics
+/// Never: AWS-LC has cipher suites of both versions.
 #[must_use]
 pub fn server(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(provider())
@@ -59,6 +62,9 @@ pub fn server(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
 ///
 /// # Errors
 /// There is none among them.
+///
+/// # Panics
+/// Never: AWS-LC has cipher suites of both versions.
 pub fn client(issuers: RootCertStore) -> Result<Arc<ClientConfig>, Flaw> {
     let none = |_| Flaw::new("there is no certificate of an issuer in it", "name the file of the issuer's certificate");
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(issuers), provider()).build().map_err(none)?;

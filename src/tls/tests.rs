@@ -72,6 +72,7 @@ fn a_certificate_says_when_it_holds() {
     let pair = pair("a.example", 1999);
     let read = certificate(&pair.certificate, &pair.key).unwrap();
     let at = |text| humantime::parse_rfc3339(text).unwrap();
+    assert_eq!(read.expires_at(), Some(at("1999-12-31T00:00:00Z")));
     assert_eq!(read.flaw_at(at("1999-12-30T00:00:00Z")), None);
     let flaw = read.flaw_at(at("2000-01-01T00:00:00Z")).unwrap();
     assert!(flaw.what.contains("expired at 1999-12-31T00:00:00Z") && flaw.mend.contains("reload"), "{flaw:?}");

@@ -35,9 +35,9 @@ fn text(bytes: &[u8]) -> String {
 fn r_m1_curl_reads_the_metrics_over_https_of_whom_it_trusts_and_of_nobody_else() {
     let (issuer, stranger) = (Issuer::new(), Issuer::new());
     let (mut config, _) = Config::relay(&[]);
-    issuer.certify(&mut config);
     fs::write(issuer.path("token"), TOKEN).expect("write the token");
-    config.admin_keys += &format!("token_file = \"{}\"\n", issuer.path("token").display());
+    config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
+    issuer.certify(&mut config);
     let weir = Weir::start(config);
     let url = format!("https://{}/metrics", weir.config.admin);
     let path = |path: &Path| path.display().to_string();
@@ -48,7 +48,11 @@ fn r_m1_curl_reads_the_metrics_over_https_of_whom_it_trusts_and_of_nobody_else()
         let arguments = ["--cacert", &trusted, "-H", &bearer, "--tls-max", version, "-w", "%{http_version}"];
         let output = curl(&url, &arguments);
         let said = text(&output.stdout);
-        assert!(said.contains("\nweir_build_info") && said.ends_with("1.1"), "{}{said}", text(&output.stderr));
+        assert!(
+            said.contains("\nweir_admin_certificate_expiry_timestamp_seconds 4133894400") && said.ends_with("1.1"),
+            "{}{said}",
+            text(&output.stderr)
+        );
     }
     let output = curl(&url, &["--cacert", &trusted, "-w", "%{http_code}"]);
     assert!(text(&output.stdout).ends_with("401"), "the token is asked for over https, too");
@@ -339,7 +343,7 @@ fn handshakes_that_stall_are_held_at_little_memory() {
     let before = proc::resident_bytes(weir.pid());
     // A hello of 65,535 bytes, cut into records of 16 KiB (RFC 8446, 4 and 5.1).
     let mut bytes = Vec::new();
-    let hello = [&[1, 0, 0xff, 0xff][..], &[0; 4 * 16_000]].concat();
+    let hello = [&[1, 0, 0xff, 0xff][..], &vec![0; 4 * 16_000]].concat();
     for record in hello.chunks(16_000) {
         bytes.extend(
             [&[0x16, 3, 1][..], &u16::try_from(record.len()).expect("it is short").to_be_bytes(), record].concat(),

@@ -46,8 +46,8 @@ fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
     fs::write(issuer.path("token"), TOKEN).expect("write the token");
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
+    config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
     issuer.certify(&mut config);
-    config.admin_keys += &format!("token_file = \"{}\"", issuer.path("token").display());
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
 }

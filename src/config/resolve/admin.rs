@@ -72,7 +72,8 @@ impl Scope<'_> {
     }
 
     fn wrong(&self, path: &Path, between: &str, flaw: Flaw) -> Wrong {
-        Wrong::new(format!("{}{between}{}", self.files.path(path).display(), flaw.what), flaw.mend)
+        let Flaw { what, mend } = flaw;
+        Wrong::new(format!("{}{between}{what}", self.files.path(path).display()), mend)
     }
 }
 
