@@ -40,7 +40,10 @@ fn of_file(file: &Path) -> Result<RootCertStore, String> {
     let text = fs::read(file).map_err(|error| format!("{error}; name the file of the issuer's certificate"))?;
     let mut issuers = RootCertStore::empty();
     for certificate in tls::read_chain(&text).map_err(|flaw| format!("{}; {}", flaw.what, flaw.mend))? {
-        let unusable = |error| format!("holds a certificate that cannot be used: {error}; make one of X.509 version 3");
+        let unusable = |error| {
+            let why = if let Error::InvalidCertificate(why) = &error { why.to_string() } else { error.to_string() };
+            format!("holds a certificate that cannot be used: {why}; make one of X.509 version 3")
+        };
         issuers.add(certificate).map_err(unusable)?;
     }
     Ok(issuers)
@@ -119,3 +122,101 @@ fn refused(error: &CertificateError) -> (String, String) {
 }
 
 const NAME_THE_ISSUER: &str = "name the file of the issuer's certificate by --ca-file or WEIR_CA_FILE";
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use hyper::Method;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cli::api::Ask;
+    use crate::cli::api::caller::{CONNECT_LIMIT, Caller};
+    use crate::cli::trouble::{Exit, Trouble};
+    use crate::tls::tests::pair;
+
+    /// A file of an issuer, which lives as long as its folder.
+    fn issuer() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        fs::write(&file, pair("127.0.0.1", 2100).certificate).unwrap();
+        (folder, file)
+    }
+
+    #[test]
+    fn an_issuer_is_for_https_and_is_not_left_unused_where_the_token_would_leave_in_the_clear() {
+        let (_folder, file) = issuer();
+        let [https, tcp] = [Address::Https("a:1".into()), Address::Tcp("a:1".into())];
+        let unix = Address::Unix("/run/weir.sock".into());
+        assert!(config(&https, Some(&file)).unwrap().is_some());
+        assert!(config(&tcp, None).unwrap().is_none() && config(&unix, None).unwrap().is_none());
+        assert!(config(&unix, Some(&file)).unwrap().is_none(), "nothing of a unix socket leaves the machine");
+        let error = config(&tcp, Some(&file)).unwrap_err();
+        assert!(error.contains("--admin https://a:1") && error.contains("WEIR_CA_FILE"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_holds_no_issuer_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let pair = pair("a.example", 2100);
+        for (text, says) in [
+            (String::new(), "holds no certificate"),
+            (pair.key.clone(), "holds no certificate"),
+            (pair.certificate[..99].to_owned(), "is not whole PEM"),
+            (
+                "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n".to_owned(),
+                "holds a certificate that cannot be used: BadEncoding; ",
+            ),
+        ] {
+            fs::write(&file, text).unwrap();
+            let error = config(&Address::Https("a:1".into()), Some(&file)).unwrap_err();
+            assert!(error.starts_with(&format!("--ca-file {}: {says}", file.display())), "{error}");
+        }
+    }
+
+    /// What a command says of whoever answers a hello with these bytes, and then closes or not.
+    async fn trouble(answer: &'static [u8], closes: bool) -> Trouble {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::Https(listener.local_addr().unwrap().to_string());
+        let (_folder, file) = issuer();
+        let played = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.write_all(answer).await.unwrap();
+            if closes {
+                client.shutdown().await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        });
+        let ask = Ask { method: Method::GET, path: "/v1/x".to_owned(), headers: Vec::new(), body: None };
+        let trouble = Caller::new(address.clone(), config(&address, Some(&file)).unwrap(), None).ask(&ask).await;
+        played.abort();
+        trouble.unwrap_err()
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_is_no_endpoint_of_https_is_said_to_be_none() {
+        for (answer, closes, says) in [
+            (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], false, "it does not speak https"),
+            (b"SSH-2.0-OpenSSH_9.9\r\n", false, "it does not speak https"),
+            (b"", true, "closed in the handshake"),
+            // An alert: handshake_failure (RFC 8446, 6.2).
+            (b"\x15\x03\x03\x00\x02\x02\x28", false, "is that weir's admin endpoint"),
+        ] {
+            let trouble = trouble(answer, closes).await;
+            assert_eq!(trouble.exit(), Exit::NoAnswer);
+            let said = trouble.to_string();
+            assert!(said.starts_with("cannot connect to https://127.0.0.1:") && said.contains(says), "{said}");
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread", start_paused = true)]
+    async fn who_says_nothing_in_the_handshake_is_left() {
+        let before = tokio::time::Instant::now();
+        let trouble = trouble(b"", false).await;
+        assert_eq!((trouble.exit(), before.elapsed().as_secs()), (Exit::NoAnswer, CONNECT_LIMIT.as_secs()));
+        assert!(trouble.to_string().contains("timed out"), "{trouble}");
+    }
+}
