@@ -217,7 +217,8 @@ impl Ledger {
     }
 }
 
-/// `[shards]`, `[admin]` but for its certificate, and `state_dir` stay as they were at start, and a snapshot says what is, not what is wished for.
+/// `[shards]`, `[admin]` but for its certificate, and `state_dir` stay as they were at start, and a snapshot says what is, not
+/// what is wished for.
 fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
     let old = Arc::clone(&control.state().snapshot);
     for (what, changed) in [
