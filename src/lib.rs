@@ -14,3 +14,4 @@ pub mod l7;
 pub mod metrics;
 pub mod ring;
 pub mod shard;
+pub mod tls;

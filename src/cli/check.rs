@@ -1,5 +1,5 @@
-//! `weir check`: one line when the config is good, after one for each target that is left out; else every mistake. The config is
-//! looked at beside what the API changed, as `weir run` does.
+//! `weir check`: one line when the config is good, after one for each target that is left out and for each warning; else every
+//! mistake. The config is looked at beside what the API changed, as `weir run` does.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
         Beside::Unreadable(why) => println!("not beside what the API changed: {why}"),
     }
     snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
+    snapshot.warnings.iter().for_each(|line| println!("warning: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The command line: one file a command. What an operator reads is on stdout, what went wrong and the log on stderr.
 //!
 //!     run, demo --> control          check --> config          doctor --> ring, host
-//!     status, targets, revisions, explain --> api --HTTP--> the admin endpoint of a weir that runs
+//!     status, targets, revisions, explain --> api --http, https--> the admin endpoint of a weir that runs
 #![forbid(unsafe_code)]
 
 mod api;

@@ -117,6 +117,7 @@ pub(super) struct Report<'t> {
     line_starts: Vec<usize>,
     errors: RefCell<Vec<ConfigError>>,
     notes: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<String>>,
     left_out: Cell<usize>,
 }
 
@@ -130,6 +131,7 @@ impl<'t> Report<'t> {
             line_starts,
             errors: RefCell::default(),
             notes: RefCell::default(),
+            warnings: RefCell::default(),
             left_out: Cell::new(0),
         }
     }
@@ -146,14 +148,28 @@ impl<'t> Report<'t> {
 
     /// Something that is not in effect and is no mistake: printed as a mistake is.
     pub fn note(&self, line: usize, place: impl Into<String>, wrong: Wrong) {
+        self.notes.borrow_mut().push(self.printed(line, place.into(), wrong));
+    }
+
+    /// Something that is in effect and that the operator may not want: printed as a mistake is.
+    pub fn warn(&self, line: usize, place: impl Into<String>, wrong: Wrong) {
+        self.warnings.borrow_mut().push(self.printed(line, place.into(), wrong));
+    }
+
+    fn printed(&self, line: usize, place: String, wrong: Wrong) -> String {
         let Wrong { what, mend } = wrong;
-        let note = ConfigError { line: Some(line), column: None, place: place.into(), message: what, hint: mend };
-        self.notes.borrow_mut().push(format!("{}{note}", self.file));
+        let line = ConfigError { line: Some(line), column: None, place, message: what, hint: mend };
+        format!("{}{line}", self.file)
     }
 
     /// All notes, in the order they were made.
     pub fn take_notes(&self) -> Vec<String> {
         self.notes.take()
+    }
+
+    /// All warnings, in the order they were made.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// A mistake in the text, shown with its column.

@@ -87,7 +87,11 @@ pub const SECURITY_GROUP: Section =
 pub const SHARDS: Section = Section { title: "`[shards]`", keys: &["cores"] };
 
 /// `[admin]`.
-pub const ADMIN: Section = Section { title: "`[admin]`", keys: &["listen", "token_file"] };
+pub const ADMIN: Section =
+    Section { title: "`[admin]`", keys: &["listen", "token_file", "certificate_file", "key_file"] };
+
+/// Those of `ADMIN` that are about TLS.
+pub(super) const ADMIN_TLS: &[&str] = &["certificate_file", "key_file"];
 
 /// `[access_log]`.
 pub const ACCESS_LOG: Section =

@@ -171,6 +171,12 @@ pub const COOKIE_PREFIX_DEFAULT: &str = "WEIR-";
 /// Largest `secret_file`. Ours: some secrets of a line each, and comments.
 pub const SECRET_FILE_BYTES_MAX: usize = 16 << 10;
 
+/// Largest `certificate_file`. Ours: a chain of a dozen certificates.
+pub const CERTIFICATE_FILE_BYTES_MAX: usize = 64 << 10;
+
+/// Largest `key_file`. Ours: twice an RSA key of 16,384 bits, whose certificate may be in the same file.
+pub const KEY_FILE_BYTES_MAX: usize = 64 << 10;
+
 /// Longest path of an HTTP check. ALB.
 pub const CHECK_PATH_BYTES_MAX: usize = 1024;
 

@@ -14,6 +14,7 @@ use crate::acl::{Gate, SecurityGroup, Transport};
 use crate::inventory::{Addresses, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
 use crate::l7::router::Router;
+use crate::tls::Certificate;
 
 /// The desired state of one balancer.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,7 +25,7 @@ pub struct Snapshot {
     pub balancer: Balancer,
     /// `[shards]`: read at start only.
     pub cores: Cores,
-    /// `[admin]`: read at start only.
+    /// `[admin]`: read at start only, but for the certificate.
     pub admin: Admin,
     /// `state_dir` of `[balancer]`: where what the API changed is kept; `None` keeps nothing. Read at start only.
     pub state_dir: Option<PathBuf>,
@@ -43,6 +44,8 @@ pub struct Snapshot {
     /// What of the file is not in effect, and why: targets of instances that are released or have expired. A line of the
     /// log each, with the line of the file.
     pub left_out: Vec<String>,
+    /// What is in effect and should be looked at. A line of the log each, with the line of the file.
+    pub warnings: Vec<String>,
     /// The side of the door that the balancer is on with these targets (requirement G6).
     pub door: Door,
 }
@@ -114,6 +117,18 @@ pub struct Admin {
     pub listen: AdminAddress,
     /// File with the bearer token; required off loopback.
     pub token_file: Option<PathBuf>,
+    /// What it speaks https with; `None` speaks http. Which of the two is said at start only; the certificate may be another
+    /// with each reload.
+    pub certificate: Option<Certificate>,
+}
+
+impl Admin {
+    /// What runs since the start, with the certificate that was read now.
+    #[must_use]
+    pub fn renewed(&self, read: &Admin) -> Admin {
+        let certificate = self.certificate.as_ref().map(|old| read.certificate.as_ref().unwrap_or(old).clone());
+        Admin { certificate, ..self.clone() }
+    }
 }
 
 /// Where the admin endpoint listens.

@@ -1,5 +1,6 @@
 //! The config as an operator meets it: good files give the snapshot they say, bad ones every mistake with its line.
 
+mod admin;
 mod files;
 mod flash;
 mod generated;
@@ -38,6 +39,10 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
         name if name.contains("missing") => return Err(io::Error::from_raw_os_error(2)),
         name if name.contains("large") => vec![b'x'; bytes_max],
         name if name.contains("short") => b"0123456789\n".to_vec(),
+        name if name.ends_with("expired-admin.pem") => admin::PAIRS.expired.certificate.clone().into_bytes(),
+        name if name.ends_with("other-admin.key") => admin::PAIRS.expired.key.clone().into_bytes(),
+        name if name.ends_with("admin.pem") => admin::PAIRS.good.certificate.clone().into_bytes(),
+        name if name.ends_with("admin.key") => admin::PAIRS.good.key.clone().into_bytes(),
         name if name.contains("secret") => format!("{}\n", "5a".repeat(32)).into_bytes(),
         name => name.as_bytes().to_vec(),
     };
@@ -80,7 +85,8 @@ fn an_empty_config_accepts_nothing_and_has_the_defaults() {
     assert_eq!(&*snapshot.balancer.name, "weir");
     assert_eq!(snapshot.balancer.scheme, Scheme::InternetFacing);
     assert_eq!(snapshot.cores, Cores::All);
-    assert_eq!(snapshot.admin, Admin { listen: AdminAddress::Tcp(address("127.0.0.1:9900")), token_file: None });
+    let listen = AdminAddress::Tcp(address("127.0.0.1:9900"));
+    assert_eq!(snapshot.admin, Admin { listen, token_file: None, certificate: None });
     assert_eq!(snapshot.state_dir, None);
     assert!(snapshot.listeners.is_empty() && snapshot.groups.is_empty());
 }

@@ -110,6 +110,7 @@ async fn serve(
         listeners: Vec::new(),
         groups: Vec::new(),
         left_out: Vec::new(),
+        warnings: Vec::new(),
         ..snapshot.clone()
     };
     let empty = Arc::new(empty);

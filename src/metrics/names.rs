@@ -136,6 +136,7 @@ metrics! {
     CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision of the config in effect; 1 is that of the start.";
     CONFIG_RELOAD: Counter "weir_config_reload_total" &["result"], "Reloads by result. After a failure the config before goes on, unless a stuck shard alone is late.";
     CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last took effect on every shard; the start counts.";
+    ADMIN_CERTIFICATE_EXPIRY: Gauge "weir_admin_certificate_expiry_timestamp_seconds" &[], "When the certificate of the admin endpoint expires; absent where it has none.";
     DRAINING: Gauge "weir_draining" &[], "1 if the process was asked to stop and finishes what runs.";
     LOG_LINES_DROPPED: Counter "weir_log_lines_dropped_total" &[], "Lines of the log that were dropped because nobody took them from stderr fast enough.";
     ACCESS_LOG_RECORDS: Counter "weir_access_log_records_total" &[], "Entries of the access log, with those that were dropped.";

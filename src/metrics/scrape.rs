@@ -25,6 +25,8 @@ pub struct Scrape {
     pub reloads_failed: u64,
     /// When a config last took effect.
     pub last_success: Option<SystemTime>,
+    /// When the admin endpoint's certificate expires.
+    pub admin_certificate_expires: Option<SystemTime>,
     /// Log lines that found no place.
     pub log_lines_dropped: u64,
     /// What the access log's writer counted.
@@ -66,6 +68,7 @@ impl Scrape {
             family.sample(&["failure"], self.reloads_failed);
         });
         optional(text, &names::CONFIG_LAST_SUCCESS, self.last_success.map(unix_seconds));
+        optional(text, &names::ADMIN_CERTIFICATE_EXPIRY, self.admin_certificate_expires.map(unix_seconds));
         text.family(&names::DRAINING, |family| family.sample(&[], self.draining));
         text.family(&names::LOG_LINES_DROPPED, |family| family.sample(&[], self.log_lines_dropped));
         self.access_log(text);

@@ -184,6 +184,7 @@ fn scrape_of_two_shards() -> Scrape {
         log_lines_dropped: 5,
         access_log: WriteCounts { dropped: 3, errors: 2 },
         last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
+        admin_certificate_expires: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(2)),
         process: Process::now(SystemTime::UNIX_EPOCH),
         ..Scrape::default()
     }

@@ -300,7 +300,7 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(completed("weir comp"), ["completions"]);
     assert_eq!(completed("weir completions z"), ["zsh"]);
     let options = completed("weir targets list --");
-    for option in ["--admin", "--token-file", "--json"] {
+    for option in ["--admin", "--token-file", "--ca-file", "--json"] {
         assert!(options.iter().any(|other| other == option), "{options:?}");
     }
 }
@@ -363,7 +363,7 @@ fn weir_with(arguments: &[&str]) -> Output {
 
 fn without_environment(arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command.args(arguments).env_remove("WEIR_ADMIN").env_remove("WEIR_TOKEN_FILE");
+    command.args(arguments).env_remove("WEIR_ADMIN").env_remove("WEIR_TOKEN_FILE").env_remove("WEIR_CA_FILE");
     command
 }
 

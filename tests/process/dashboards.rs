@@ -85,6 +85,15 @@ fn r_m2_promtool_accepts_the_rules_the_sample_and_every_query() {
     promtool(&["check", "rules", "alerts.yml"]);
     // The token's file is on the operator's machine, not here.
     promtool(&["check", "config", "--syntax-only", "prometheus.yml"]);
+    // As it is where the endpoint speaks https.
+    let sample = read("deploy/prometheus/prometheus.yml");
+    let https = ["scheme: https", "tls_config:", "  ca_file: "];
+    let with_https = https.iter().fold(sample.clone(), |text, line| text.replace(&format!("# {line}"), line));
+    assert_eq!(sample.len() - with_https.len(), "# ".len() * https.len(), "{with_https}");
+    let config = tempfile::NamedTempFile::new().expect("a file");
+    let rules = at("deploy/prometheus").join("alerts.yml").display().to_string();
+    fs::write(config.path(), with_https.replace("alerts.yml", &rules)).expect("written");
+    promtool(&["check", "config", "--syntax-only", &config.path().display().to_string()]);
     promtool(&["test", "rules", "alerts_test.yml"]);
     let record = |(number, (_, expression)): (usize, (String, String))| json!({ "record": format!("check:{number}"), "expr": expression.replace("$__rate_interval", "5m") });
     let rules: Vec<Value> = [dashboard(), documented()].concat().into_iter().enumerate().map(record).collect();

@@ -7,6 +7,7 @@ mod support;
 
 mod access_log;
 mod admin;
+mod admin_tls;
 mod api;
 mod changes;
 mod checks;

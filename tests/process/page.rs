@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
+use crate::support::tls::Issuer;
 use crate::support::weir::Weir;
 use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until};
 
@@ -36,6 +37,18 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
     config.keys = format!("state_dir = \"{}\"", directory.path().join("state").display());
+    let weir = Weir::start(config);
+    in_chromium(&["acts", &url(&weir), TOKEN]);
+}
+
+#[test]
+fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
+    let issuer = Issuer::new();
+    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    let target = Target::start(handlers::identify("a"));
+    let (mut config, _) = Config::relay(&[target.address]);
+    config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
+    issuer.certify(&mut config);
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
 }
@@ -116,7 +129,8 @@ fn r_m4_an_event_tells_a_targets_5xx_from_what_the_balancer_refuses_or_answers_i
 }
 
 fn url(weir: &Weir) -> String {
-    format!("http://{}/", weir.config.admin)
+    let scheme = if weir.config.admin_issuer.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}/", weir.config.admin)
 }
 
 /// Runs a scenario of tests/support/python/page.py.

@@ -1,7 +1,7 @@
 //! The admin endpoint as its users see it: HTTP, JSON, Prometheus text.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ pub fn get(from: SocketAddr, path: &str) -> io::Result<Reply> {
 }
 
 /// As `get`, on a connection that is there already.
-pub fn get_on(stream: TcpStream, path: &str) -> io::Result<Reply> {
+pub fn get_on(stream: impl Read + Write, path: &str) -> io::Result<Reply> {
     send_on(stream, &format!("GET {path}"), "", "")
 }
 
@@ -29,7 +29,7 @@ pub fn send(to: SocketAddr, line: &str, headers: &str, body: &str) -> io::Result
     send_on(client::connect(to)?, line, headers, body)
 }
 
-fn send_on(mut stream: TcpStream, line: &str, headers: &str, body: &str) -> io::Result<Reply> {
+fn send_on(mut stream: impl Read + Write, line: &str, headers: &str, body: &str) -> io::Result<Reply> {
     let length = body.len();
     let head =
         format!("{line} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");

@@ -13,6 +13,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Further lines of `[admin]`.
     pub admin_keys: String,
+    /// The file of the issuer whose certificate the endpoint has; `admin_keys` names that.
+    pub admin_issuer: Option<PathBuf>,
     /// Lines of `[balancer]`.
     pub keys: String,
     /// Tables besides: `[flash_policy]`.
@@ -59,6 +61,7 @@ impl Config {
             shards: 2,
             admin: place::free(),
             admin_keys: String::new(),
+            admin_issuer: None,
             keys: String::new(),
             tables: String::new(),
             access_log: None,

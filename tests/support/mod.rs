@@ -22,6 +22,7 @@ pub mod place;
 pub mod proc;
 pub mod python;
 pub mod target;
+pub mod tls;
 pub mod weir;
 
 use std::process::Command;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::admin::{self, Metrics, Reply};
 use super::config::Config;
-use super::{eventually, proc, wait_until};
+use super::{eventually, proc, tls, wait_until};
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_weir");
@@ -108,7 +108,10 @@ impl Weir {
     }
 
     pub fn get(&self, path: &str) -> io::Result<Reply> {
-        admin::get(self.config.admin, path)
+        match &self.config.admin_issuer {
+            None => admin::get(self.config.admin, path),
+            Some(issuer) => admin::get_on(tls::connect(self.config.admin, issuer)?, path),
+        }
     }
 
     /// A change by the API, which must be made. Returns its revision.

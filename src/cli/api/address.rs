@@ -10,6 +10,8 @@ use crate::config::limits;
 pub(in crate::cli) enum Address {
     /// `HOST:PORT`; the host is an address, in brackets if of IPv6, or a name.
     Tcp(String),
+    /// The same, where https is spoken.
+    Https(String),
     /// The path of a socket.
     Unix(PathBuf),
 }
@@ -25,6 +27,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(place) => f.write_str(place),
+            Address::Https(place) => write!(f, "{HTTPS}{place}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -39,10 +42,12 @@ pub(super) fn parse(text: &str) -> Result<Address, String> {
             Err(format!("the path must be absolute; {MEND}"))
         };
     }
-    if text.contains("://") {
-        return Err(format!("this is a URL; {MEND}"));
-    }
-    let Some((host, port)) = text.rsplit_once(':') else { return Err(format!("the port is missing; {MEND}")) };
+    let (place, address): (_, fn(String) -> Address) = match text.strip_prefix(HTTPS) {
+        Some(place) => (place.strip_suffix('/').unwrap_or(place), Address::Https),
+        None if text.contains("://") => return Err(format!("this is a URL; {MEND}")),
+        None => (text, Address::Tcp),
+    };
+    let Some((host, port)) = place.rsplit_once(':') else { return Err(format!("the port is missing; {MEND}")) };
     let is_bracketed = host.starts_with('[') && host.ends_with(']');
     let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if !(is_bracketed || !host.is_empty() && host.bytes().all(is_host)) {
@@ -51,10 +56,12 @@ pub(super) fn parse(text: &str) -> Result<Address, String> {
     if !port.parse::<u16>().is_ok_and(|port| port > 0) {
         return Err(format!("{port:?} is not a port; {MEND}"));
     }
-    Ok(Address::Tcp(text.to_owned()))
+    Ok(address(place.to_owned()))
 }
 
-const MEND: &str = "write what [admin] listen says, such as 127.0.0.1:9900, [::1]:9900 or unix:/run/weir.sock";
+const HTTPS: &str = "https://";
+const MEND: &str = "write what [admin] listen says, such as 127.0.0.1:9900, [::1]:9900 or unix:/run/weir.sock, and https:// before \
+                    it where there is a certificate_file";
 
 #[cfg(test)]
 mod tests {
@@ -62,8 +69,12 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_with_its_port_or_a_socket() {
-        for good in ["127.0.0.1:9900", "[::1]:9900", "localhost:1", "edge-1.example.com:65535", "unix:/run/weir.sock"] {
+        for good in ["127.0.0.1:9900", "[::1]:9900", "localhost:1", "edge-1.example.com:65535"] {
+            assert_eq!(parse(good).unwrap(), Address::Tcp(good.to_owned()));
             assert_eq!(parse(good).unwrap().to_string(), good);
+            let https = parse(&format!("https://{good}")).unwrap();
+            assert_eq!(https, Address::Https(good.to_owned()));
+            assert_eq!(https, parse(&format!("{https}/")).unwrap());
         }
         assert_eq!(parse("unix:/run/weir.sock").unwrap(), Address::Unix("/run/weir.sock".into()));
         assert_eq!(parse(&Address::default().to_string()).unwrap(), Address::default());
@@ -84,6 +95,10 @@ mod tests {
             "unix:",
             "unix:weir.sock",
             "http://127.0.0.1:9900",
+            "https://127.0.0.1",
+            "https://127.0.0.1:9900/v1",
+            "https://https://a:1",
+            "https://",
             "user@host:1",
             "a/b:1",
         ] {

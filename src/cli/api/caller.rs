@@ -2,6 +2,7 @@
 //! and then nobody knows what became of that.
 
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -10,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +20,7 @@ use tokio::time::timeout;
 
 use super::Ask;
 use super::address::Address;
+use super::tls;
 use crate::cli::show::plain;
 use crate::cli::trouble::{Exit, Trouble};
 
@@ -36,6 +39,8 @@ const IN_DOUBT: &str = "whether the change was made is not known: `weir targets 
 #[derive(Debug)]
 pub(super) struct Caller {
     address: Address,
+    /// What https is spoken with.
+    tls: Option<Arc<ClientConfig>>,
     token: Option<HeaderValue>,
 }
 
@@ -54,8 +59,8 @@ struct Said {
 }
 
 impl Caller {
-    pub(super) fn new(address: Address, token: Option<HeaderValue>) -> Self {
-        Caller { address, token }
+    pub(super) fn new(address: Address, tls: Option<Arc<ClientConfig>>, token: Option<HeaderValue>) -> Self {
+        Caller { address, tls, token }
     }
 
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Trouble> {
@@ -72,7 +77,10 @@ impl Caller {
 
     fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>, Trouble> {
         // RFC 9112 section 3.2: a request has a Host; that of a unix socket is of no meaning.
-        let host = if let Address::Tcp(place) = &self.address { place } else { "localhost" };
+        let host = match &self.address {
+            Address::Tcp(place) | Address::Https(place) => place,
+            Address::Unix(_) => "localhost",
+        };
         let mut request = Request::builder()
             .method(&ask.method)
             .uri(&ask.path)
@@ -94,10 +102,14 @@ impl Caller {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Trouble> {
-        let connected = timeout(CONNECT_LIMIT, connect(&self.address)).await;
+        let connected = timeout(CONNECT_LIMIT, connect(&self.address, self.tls.as_ref())).await;
         let connected = connected.unwrap_or_else(|_| Err(io::Error::from(ErrorKind::TimedOut)));
         connected.map_err(|error| {
-            let message = format!("cannot connect to {}: {error}; {}", self.address, self.mend(error.kind()));
+            let (what, mend) = match tls::refusal(&error, &self.address) {
+                Some(refusal) => refusal,
+                None => (error.to_string(), self.mend(error.kind()).to_owned()),
+            };
+            let message = format!("cannot connect to {}: {what}; {mend}", self.address);
             Trouble::new(Exit::NoAnswer, message)
         })
     }
@@ -107,7 +119,7 @@ impl Caller {
             (Address::Unix(_), ErrorKind::PermissionDenied) => {
                 "the socket is for weir's account and group: run this as one of them"
             }
-            (Address::Tcp(_), ErrorKind::TimedOut) => {
+            (Address::Tcp(_) | Address::Https(_), ErrorKind::TimedOut) => {
                 "is the machine up, and does a firewall drop packets on the way? weir's [admin] listen is what --admin names"
             }
             _ => "is weir running, and is this what its [admin] listen says? --admin names another address",
@@ -169,9 +181,13 @@ impl Caller {
     }
 }
 
-async fn connect(address: &Address) -> io::Result<SendRequest<Full<Bytes>>> {
+async fn connect(address: &Address, tls: Option<&Arc<ClientConfig>>) -> io::Result<SendRequest<Full<Bytes>>> {
     match address {
         Address::Tcp(place) => handshake(TcpStream::connect(place.as_str()).await?).await,
+        Address::Https(place) => {
+            let stream = TcpStream::connect(place.as_str()).await?;
+            handshake(tls::connect(stream, place, tls).await?).await
+        }
         Address::Unix(path) => handshake(UnixStream::connect(path).await?).await,
     }
 }
@@ -200,7 +216,7 @@ async fn exchange(
 
 fn said(error: &hyper::Error) -> String {
     if error.is_parse() {
-        return "what answers is not HTTP".to_owned();
+        return "what answers is not HTTP; if it speaks https, write https:// before the address".to_owned();
     }
     if error.is_incomplete_message() || error.is_closed() {
         return "the connection was closed before the answer was whole".to_owned();

@@ -1,8 +1,9 @@
 //! The admin API of a weir that runs, as the commands ask it.
 //!
 //! ```text
-//!   Endpoint (--admin, --token-file) --open--> Api --get, change--> caller: connect, one request --> JSON
-//!                                                                                            `--> Trouble: exit code, words
+//!   Endpoint (--admin, --token-file, --ca-file) --open--> Api --get, change--> caller: connect, one request --> JSON
+//!                                                                                   |                      `--> Trouble: exit code, words
+//!                                                                                   `--> tls: whom to trust
 //! ```
 //!
 //! Outside it blocks; inside is a tokio runtime of this thread.
@@ -13,6 +14,7 @@ mod caller;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 
 use std::mem::ManuallyDrop;
@@ -36,7 +38,7 @@ pub(super) use shapes::{
 /// Options of every command that asks a weir that runs.
 #[derive(Debug, Args)]
 pub(super) struct Endpoint {
-    /// Where that weir's admin endpoint is: HOST:PORT or unix:PATH, as its `[admin] listen` says.
+    /// Where that weir's admin endpoint is: HOST:PORT or unix:PATH, as its `[admin] listen` says, or <https://HOST:PORT>.
     #[arg(
         long,
         global = true,
@@ -49,6 +51,9 @@ pub(super) struct Endpoint {
     /// The file that holds its token, where its `[admin]` has a `token_file`.
     #[arg(long, global = true, value_name = "FILE", env = "WEIR_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// The certificate of the issuer of the endpoint's, where it speaks https and the system does not trust that issuer.
+    #[arg(long, global = true, value_name = "FILE", env = "WEIR_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// Print the API's JSON instead of tables.
     #[arg(long, global = true)]
     json: bool,
@@ -89,13 +94,14 @@ impl Endpoint {
     /// Nothing is connected before the first request.
     ///
     /// # Errors
-    /// The token file cannot be used.
+    /// The token file or the issuer's certificate cannot be used.
     pub(super) fn open(&self) -> Result<Api, Trouble> {
         let token = self.token_file.as_deref().map(token::read).transpose()?;
+        let tls = tls::config(&self.admin, self.ca_file.as_deref())?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| format!("cannot start: {error}; is a file descriptor left (ulimit -n)?"))?;
-        Ok(Api { runtime: ManuallyDrop::new(runtime), caller: Caller::new(self.admin.clone(), token) })
+        Ok(Api { runtime: ManuallyDrop::new(runtime), caller: Caller::new(self.admin.clone(), tls, token) })
     }
 }
 

@@ -51,7 +51,7 @@ impl Played {
     }
 
     fn caller(&self, token: Option<&'static str>) -> Caller {
-        Caller::new(Address::Unix(self.path.clone()), token.map(HeaderValue::from_static))
+        Caller::new(Address::Unix(self.path.clone()), None, token.map(HeaderValue::from_static))
     }
 
     fn request(&mut self) -> String {
@@ -212,7 +212,7 @@ async fn nobody_there_is_said_with_what_to_look_at() {
     drop(taken);
     for address in [Address::Tcp(gone.to_string()), Address::Unix("/nowhere/weir.sock".into())] {
         let place = address.to_string();
-        let trouble = Caller::new(address, None).ask(&get("/v1/x")).await.unwrap_err();
+        let trouble = Caller::new(address, None, None).ask(&get("/v1/x")).await.unwrap_err();
         assert_eq!(trouble.exit(), Exit::NoAnswer);
         let said = trouble.to_string();
         assert!(said.contains(&place) && said.contains("is weir running") && said.contains("--admin"), "{said}");

@@ -80,6 +80,10 @@ pub(super) struct RawAdmin {
     pub token_file: Option<At<PathBuf>>,
     /// `token_file` is there, be it wrong.
     pub names_token_file: bool,
+    pub certificate_file: Option<At<PathBuf>>,
+    pub key_file: Option<At<PathBuf>>,
+    /// Which of the two are there, be they wrong.
+    pub tls_keys: Vec<Given>,
 }
 
 /// `[access_log]`.
@@ -139,6 +143,9 @@ fn admin(table: &Table<'_>) -> RawAdmin {
         listen: table.read("listen", values::admin_address),
         token_file: table.read("token_file", values::path),
         names_token_file: !table.given(&["token_file"]).is_empty(),
+        certificate_file: table.read("certificate_file", values::path),
+        key_file: table.read("key_file", values::path),
+        tls_keys: table.given(keys::ADMIN_TLS),
     }
 }
 

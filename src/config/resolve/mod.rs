@@ -4,6 +4,7 @@
 //! So indices are those of a full snapshot wherever one comes out.
 
 mod action;
+mod admin;
 mod check;
 mod flash;
 mod group;
@@ -20,11 +21,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use super::error::{Report, Wrong};
-use super::files::Files;
-use super::raw::{At, Given, Raw, RawAccessLog, RawAdmin, RawBalancer};
-use super::snapshot::{
-    AccessLog, Admin, AdminAddress, Balancer, Cores, LogFormat, LogTo, Scheme, SecurityGroupDrop, Snapshot,
-};
+use super::files::{Content, Files};
+use super::raw::{At, Given, Raw, RawAccessLog, RawBalancer};
+use super::snapshot::{AccessLog, Balancer, Cores, LogFormat, LogTo, Scheme, SecurityGroupDrop, Snapshot};
 use super::values::PortPolicy;
 use super::{Known, Mode, limits};
 use crate::acl::Compiler;
@@ -61,7 +60,7 @@ pub(super) fn resolve(
         report,
     };
     let admin_line = admin.listen.as_ref().map(|listen| listen.line);
-    let admin = scope.admin(admin);
+    let admin = scope.admin(&admin, now);
     let responder = Responder::new(flash_policy.as_ref());
     let own_name = responder.iter().map(|responder| ("[flash_policy]", Some(&responder.name)));
     scope.names_are_unique(own_name.chain(listeners.iter().map(|l| (l.place.as_str(), l.name.as_ref()))));
@@ -86,6 +85,7 @@ pub(super) fn resolve(
         inventory: Arc::new(inventory),
         inventory_of_file: Arc::new(of_file),
         left_out,
+        warnings: report.take_warnings(),
         door,
     }
 }
@@ -104,21 +104,6 @@ struct Scope<'r> {
 }
 
 impl Scope<'_> {
-    fn admin(&self, raw: RawAdmin) -> Admin {
-        let default = || AdminAddress::Tcp(limits::ADMIN_LISTEN_DEFAULT);
-        let token_file = raw.token_file.map(|path| self.files.path(&path.value));
-        let Some(listen) = raw.listen else { return Admin { listen: default(), token_file } };
-        if let AdminAddress::Tcp(address) = listen.value
-            && !address.ip().is_loopback()
-            && !raw.names_token_file
-        {
-            let what = format!("{address} is reachable from other machines, and there is no token_file");
-            let mend = "listen on loopback or a unix socket, or add token_file";
-            self.report.at(listen.line, "[admin]: listen", Wrong::new(what, mend));
-        }
-        Admin { listen: listen.value, token_file }
-    }
-
     fn access_log(&self, raw: &RawAccessLog) -> Option<AccessLog> {
         let path = raw.path.as_ref()?;
         let to = match path.value.to_str() {
@@ -155,11 +140,7 @@ impl Scope<'_> {
     fn read_secret(&self, path: &Path) -> Result<Keys, Wrong> {
         let shown = self.files.path(path);
         let shown = shown.display();
-        let content = self.files.read(path, limits::SECRET_FILE_BYTES_MAX)?;
-        if content.mode & OTHERS != 0 {
-            let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
-            return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
-        }
+        let content = self.read_guarded(path, limits::SECRET_FILE_BYTES_MAX)?;
         let mend = "make one: openssl rand -hex 32";
         let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend))?;
         Keys::parse(text).map_err(|error| {
@@ -168,6 +149,18 @@ impl Scope<'_> {
             let (what, mend) = said.split_once("; ").unwrap_or((&said, mend));
             Wrong::new(format!("{shown}: {what}"), mend)
         })
+    }
+
+    /// Reads a file that other accounts must not have read.
+    fn read_guarded(&self, path: &Path, bytes_max: usize) -> Result<Content, Wrong> {
+        let shown = self.files.path(path);
+        let shown = shown.display();
+        let content = self.files.read(path, bytes_max)?;
+        if content.mode & OTHERS != 0 {
+            let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
+            return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
+        }
+        Ok(content)
     }
 
     fn names_are_unique<'a>(&self, things: impl Iterator<Item = (&'a str, Option<&'a At<Arc<str>>>)>) {

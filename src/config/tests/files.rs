@@ -88,7 +88,10 @@ fn the_defaults_that_the_sample_shows_are_those_that_hold() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest)
-                if rest.contains(" = ") && !["token_file", "secret_file"].iter().any(|key| rest.starts_with(key)) =>
+                if rest.contains(" = ")
+                    && !["token_file", "secret_file", "certificate_file", "key_file"]
+                        .iter()
+                        .any(|key| rest.starts_with(key)) =>
             {
                 format!("{rest}\n")
             }

@@ -15,6 +15,7 @@ use crate::control::explain::{self, Asked, Explanation, Mistake, Unexplained};
 use crate::control::shards::Life;
 use crate::control::state::{Control, Phase};
 use crate::metrics::{Heartbeat, Process, Scrape};
+use crate::tls::Certificate;
 
 type Shared = State<Arc<Control>>;
 
@@ -34,6 +35,7 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
         reloads_succeeded: state.reloads.succeeded,
         reloads_failed: state.reloads.failed,
         last_success: state.reloads.last_success,
+        admin_certificate_expires: state.snapshot.admin.certificate.as_ref().and_then(Certificate::expires_at),
         log_lines_dropped: control.log_lines_dropped(),
         access_log: control.given.access_log.counts(),
         draining: state.phase == Phase::Draining,

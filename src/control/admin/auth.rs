@@ -56,13 +56,31 @@ impl Token {
 
 const SCHEME: &[u8] = b"Bearer ";
 
+/// What the endpoint speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Http,
+    Https,
+}
+
+impl Spoken {
+    /// How the origin of a page of the endpoint's own begins.
+    fn scheme(self) -> &'static str {
+        match self {
+            Spoken::Http => "http://",
+            Spoken::Https => "https://",
+        }
+    }
+}
+
 /// A browser sends it for a page that is not the endpoint's own. Where no token is asked for, any page that somebody on this
 /// machine opens could change targets otherwise: browsers name the page's origin with whatever changes something (Fetch, 3.2),
 /// and a page whose name was made to lead here (DNS rebinding) has a name where ours has an address.
-pub(super) fn is_of_a_foreign_page(headers: &HeaderMap) -> bool {
+pub(super) fn is_of_a_foreign_page(headers: &HeaderMap, spoken: Spoken) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let is_own = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")).is_some_and(|own| own == host);
+    let is_own =
+        origin.to_str().ok().and_then(|origin| origin.strip_prefix(spoken.scheme())).is_some_and(|own| own == host);
     let without_port = host.rsplit_once(':').map_or(host, |(host, _)| host);
     let is_address = without_port.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     !is_own || !(is_address || without_port == "localhost")
@@ -78,18 +96,22 @@ mod tests {
 
     #[test]
     fn what_changes_something_comes_from_no_page_or_from_our_own() {
-        let foreign = |origin: Option<&str>, host: &str| {
-            let mut headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
-            headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
-            is_of_a_foreign_page(&headers)
-        };
-        assert!(!foreign(None, "anything"), "no browser");
-        for host in ["127.0.0.1:9900", "[::1]:9900", "localhost:9900", "10.0.0.1"] {
-            assert!(!foreign(Some(&format!("http://{host}")), host), "{host}");
-            assert!(foreign(Some("https://evil.example"), host), "{host}");
-            assert!(foreign(Some("null"), host), "{host}");
+        for (spoken, own, other) in [(Spoken::Http, "http://", "https://"), (Spoken::Https, "https://", "http://")] {
+            let foreign = |origin: Option<&str>, host: &str| {
+                let mut headers = HeaderMap::from_iter([(header::HOST, host.parse().unwrap())]);
+                headers.extend(origin.map(|origin| (header::ORIGIN, origin.parse().unwrap())));
+                is_of_a_foreign_page(&headers, spoken)
+            };
+            assert!(!foreign(None, "anything"), "no browser");
+            for host in ["127.0.0.1:9900", "[::1]:9900", "localhost:9900", "10.0.0.1"] {
+                assert!(!foreign(Some(&format!("{own}{host}")), host), "{host}");
+                assert!(foreign(Some(&format!("{other}{host}")), host), "{host}: another scheme is another origin");
+                assert!(foreign(Some("https://evil.example"), host), "{host}");
+                assert!(foreign(Some("null"), host), "{host}");
+            }
+            let led_here = foreign(Some(&format!("{own}evil.example:9900")), "evil.example:9900");
+            assert!(led_here, "a name that was made to lead here");
         }
-        assert!(foreign(Some("http://evil.example:9900"), "evil.example:9900"), "a name that was made to lead here");
     }
 
     fn token_of(text: &str) -> Result<Token, String> {

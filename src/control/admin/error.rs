@@ -30,6 +30,13 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message, hint)
     }
 
+    /// The client spoke http where https is spoken.
+    pub(super) fn https_only() -> Self {
+        let message = "this port speaks https, and the request came in the clear".to_owned();
+        let hint = "use https://; if the request carried the token, others may have read it: make a new one";
+        Self::bad_request(message, hint)
+    }
+
     pub(super) fn not_found(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message, hint)
     }

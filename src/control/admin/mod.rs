@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
-//!                                                               |---> metrics (crate::metrics)
+//!      `--> tls: handshake, where it speaks https               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
 //!                                                               |---> mutations, inventory --> control/change/mod.rs
 //!                                                               `---> page: / and /v1/events
@@ -21,6 +21,7 @@ mod router;
 mod server;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod views;
 
 pub(super) use server::Door;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
 use super::api;
-use super::auth::{self, Token};
+use super::auth::{self, Spoken, Token};
 use super::error::ApiError;
 use super::inventory;
 use super::mutations;
@@ -23,7 +23,13 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Who watches the process has no token. Nor has a browser that is about to ask for it: `page::is_open`.
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
 
-pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
+/// What a request must be to be let in.
+struct Terms {
+    token: Option<Token>,
+    spoken: Spoken,
+}
+
+pub(super) fn router(control: Arc<Control>, token: Option<Token>, spoken: Spoken) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -47,22 +53,27 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
         .merge(page::router(&control))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))
+        .layer(middleware::from_fn_with_state(Arc::new(Terms { token, spoken }), guard))
         .with_state(control)
 }
 
 /// The token, or whose page a browser has it from; then the time limit.
-async fn guard(State(token): State<Option<Arc<Token>>>, request: Request, next: Next) -> Response {
+async fn guard(State(terms): State<Arc<Terms>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_open = OPEN_PATHS.contains(&path) || page::is_open(path);
-    match token {
+    match &terms.token {
         Some(token) if !is_open && !token.is_in(request.headers()) => return ApiError::unauthorized().into_response(),
-        None if !request.method().is_safe() && auth::is_of_a_foreign_page(request.headers()) => {
+        None if !request.method().is_safe() && auth::is_of_a_foreign_page(request.headers(), terms.spoken) => {
             return ApiError::foreign_page().into_response();
         }
         _ => {}
     }
     tokio::time::timeout(REQUEST_LIMIT, next.run(request)).await.unwrap_or_else(|_| ApiError::timeout().into_response())
+}
+
+/// For who speaks http to a port of https: each request is answered, and its connection closed.
+pub(super) fn in_the_clear() -> Router {
+    Router::new().fallback(async || ([(header::CONNECTION, "close")], ApiError::https_only()))
 }
 
 /// The process runs and its control thread answers.

@@ -15,20 +15,23 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
-use super::auth::Token;
-use super::router::router;
+use super::auth::{Spoken, Token};
+use super::router::{in_the_clear, router};
+use super::tls::{self, Opened};
 use crate::config::{Admin, AdminAddress};
 use crate::control::bind;
 use crate::control::state::Control;
 
 /// Clients at once; further ones wait in the backlog.
-const CLIENTS_MAX: usize = 64;
-/// A request's head must be there after so long. An idle connection is closed after the same time.
-const HEAD_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const CLIENTS_MAX: usize = 64;
+/// A request's head must be there after so long, and so must the end of the handshake before it. An idle connection is closed
+/// after the same time.
+pub(super) const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head, and of what is kept of it in memory. hyper wants 8 KiB at least.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -62,6 +65,7 @@ impl fmt::Display for Client {
 pub(in crate::control) struct Door {
     socket: Socket,
     token: Option<Token>,
+    spoken: Spoken,
 }
 
 #[derive(Debug)]
@@ -96,19 +100,32 @@ impl Door {
                 listen_unix(path).map_err(|error| format!("[admin] listen: unix:{}: {error}", path.display()))?
             }
         };
-        Ok(Door { socket, token })
+        let spoken = if config.certificate.is_some() { Spoken::Https } else { Spoken::Http };
+        Ok(Door { socket, token, spoken })
+    }
+
+    #[cfg(test)]
+    pub(super) fn address(&self) -> SocketAddr {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().unwrap(),
+            Socket::Unix { .. } => panic!("a unix socket has none"),
+        }
     }
 
     /// Serves until it is dropped.
     pub(in crate::control) async fn serve(self, control: Arc<Control>) {
-        let router = router(control, self.token);
+        let acceptor = (self.spoken == Spoken::Https).then(|| tls::acceptor(Arc::clone(&control)));
+        let router = router(control, self.token, self.spoken);
         let places = Arc::new(Semaphore::new(CLIENTS_MAX));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = match &self.socket {
                 Socket::Tcp(listener) => listener.accept().await.map(|(socket, address)| {
                     let router = router.clone().layer(Extension(Client::Tcp(address)));
-                    spawn(serve_client(socket, router, place));
+                    match &acceptor {
+                        None => spawn(serve_client(socket, router, place)),
+                        Some(acceptor) => spawn(serve_https(socket, acceptor.clone(), router, place)),
+                    }
                 }),
                 Socket::Unix { listener, .. } => listener.accept().await.map(|(socket, _)| {
                     let router = router.clone().layer(Extension(Client::Unix));
@@ -125,6 +142,15 @@ impl Door {
 
 fn spawn(client: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(client);
+}
+
+async fn serve_https(client: TcpStream, acceptor: TlsAcceptor, router: Router, place: OwnedSemaphorePermit) {
+    match timeout(HEAD_LIMIT, tls::open(client, &acceptor)).await {
+        Ok(Ok(Opened::Https(client))) => serve_client(client, router, place).await,
+        Ok(Ok(Opened::Http(client))) => serve_client(client, in_the_clear(), place).await,
+        Ok(Err(error)) => tracing::debug!("admin endpoint: handshake: {error}"),
+        Err(_) => tracing::debug!("admin endpoint: no handshake within {HEAD_LIMIT:?}"),
+    }
 }
 
 async fn serve_client<S>(client: S, router: Router, place: OwnedSemaphorePermit)
@@ -179,7 +205,7 @@ mod tests {
     use super::*;
 
     fn open(path: &Path) -> Result<Door, String> {
-        Door::open(&Admin { listen: AdminAddress::Unix(path.to_owned()), token_file: None })
+        Door::open(&Admin { listen: AdminAddress::Unix(path.to_owned()), token_file: None, certificate: None })
     }
 
     #[tokio::test(flavor = "current_thread")]
@@ -204,7 +230,8 @@ mod tests {
     async fn a_port_that_is_taken_is_named() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = Door::open(&Admin { listen: AdminAddress::Tcp(address), token_file: None }).unwrap_err();
+        let error = Door::open(&Admin { listen: AdminAddress::Tcp(address), token_file: None, certificate: None });
+        let error = error.unwrap_err();
         assert!(error.starts_with(&format!("[admin] listen: {address}: ")), "{error}");
         assert!(error.contains("ss -ltnp"), "{error}");
     }

@@ -39,7 +39,8 @@ impl Endpoint {
             std::fs::write(&path, token).unwrap();
             path
         });
-        let door = Door::open(&Admin { listen: AdminAddress::Unix(path.clone()), token_file }).unwrap();
+        let door =
+            Door::open(&Admin { listen: AdminAddress::Unix(path.clone()), token_file, certificate: None }).unwrap();
         let snapshot = Arc::new(parse("t", CONFIG, Mode::Run).unwrap());
         let control = Control::new(shards, Arc::clone(&snapshot), Ledger::of(&snapshot), Given::for_test());
         tokio::spawn(door.serve(Arc::clone(&control)));

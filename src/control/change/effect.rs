@@ -135,6 +135,9 @@ fn warn_of_what_is_new(old: &Snapshot, new: &Snapshot) {
     for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
         tracing::warn!("left out: {line}");
     }
+    for line in new.warnings.iter().filter(|line| !old.warnings.contains(line)) {
+        tracing::warn!("{line}");
+    }
     let known = &old.balancer.snat_addresses;
     for source in new.balancer.snat_addresses.iter().filter(|source| !known.contains(source)) {
         if let Err(error) = UdpSocket::bind((*source, 0)) {

@@ -96,9 +96,11 @@ impl Desired {
         Ok(read.like_at_start(&self.base))
     }
 
-    /// `[shards]`, `[admin]` and `state_dir` stay as they were, and a snapshot says what is, not what is wished for.
+    /// `[shards]`, `[admin]` but for its certificate, and `state_dir` stay as they were, and a snapshot says what is, not what
+    /// is wished for.
     pub(super) fn like_at_start(self, old: &Snapshot) -> Desired {
-        let (cores, admin, state_dir) = (old.cores.clone(), old.admin.clone(), old.state_dir.clone());
+        let (cores, state_dir) = (old.cores.clone(), old.state_dir.clone());
+        let admin = old.admin.renewed(&self.base.admin);
         let base = Arc::new(Snapshot { cores, admin, state_dir, ..Snapshot::clone(&self.base) });
         Desired { base, ..self }
     }

@@ -226,13 +226,13 @@ fn may_take_effect(ledger: &Ledger, over: &Over, what: &Wanted) -> Result<(), Ch
     }
 }
 
-/// `[shards]`, `[admin]` and `state_dir` stay as they were at start.
+/// `[shards]`, `[admin]` but for its certificate, and `state_dir` stay as they were at start.
 fn keep_what_is_read_at_start(control: &Control, read: Desired) -> Desired {
     let old = Arc::clone(&control.state().snapshot);
     let new: &Snapshot = &read.base;
     for (what, changed) in [
         ("[shards]", new.cores != old.cores),
-        ("[admin]", new.admin != old.admin),
+        ("[admin]", old.admin.renewed(&new.admin) != new.admin),
         ("state_dir of [balancer]", new.state_dir != old.state_dir),
     ] {
         if changed {

@@ -37,6 +37,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 inventory: Arc::default(),
                 inventory_of_file: Arc::default(),
                 left_out: Vec::new(),
+                warnings: Vec::new(),
                 door: Door::Home,
                 groups: groups.iter().map(|group| Arc::new(in_reach(group, &balancer))).collect(),
                 listeners: (1000..)
@@ -197,8 +198,11 @@ fn admin() -> impl Strategy<Value = Admin> {
         Just(AdminAddress::Tcp(address("127.0.0.1:9900"))),
         "/[a-z/. \"]{1,100}".prop_map(|path| AdminAddress::Unix(path.into())),
     ];
-    (local, option::of("[a-zA-Z/. \"\\\\]{1,40}".prop_map(Into::into)))
-        .prop_map(|(listen, token_file)| Admin { listen, token_file })
+    (local, option::of("[a-zA-Z/. \"\\\\]{1,40}".prop_map(Into::into))).prop_map(|(listen, token_file)| Admin {
+        listen,
+        token_file,
+        certificate: None,
+    })
 }
 
 fn listener(groups: &[Arc<TargetGroup>]) -> impl Strategy<Value = Listener> + use<> {
