@@ -17,7 +17,6 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, changed) in [
         ("[balancer]", old.balancer != new.balancer),
-        ("[admin]", old.admin != new.admin),
         ("[access_log]", old.access_log != new.access_log),
         ("certificate_file of [admin]", old.admin.certificate != new.admin.certificate),
         ("secret_file", old.cookie_keys != new.cookie_keys),

@@ -48,6 +48,7 @@ fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
+    config.keys = format!("state_dir = \"{}\"", issuer.path("state").display());
     issuer.certify(&mut config);
     let weir = Weir::start(config);
     in_chromium(&["acts", &url(&weir), TOKEN]);
