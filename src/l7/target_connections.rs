@@ -5,7 +5,8 @@
 //!                                    `--sweep--> closed, too long idle, too old: dropped
 //!
 //! The newest goes first: it is the least likely to be closed by its target, and the others get to age out. A receive stays
-//! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use.
+//! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use. Where a target is
+//! elsewhere from now on, or reached another way, `renounce` drops them, with those that are in use as they come back.
 #![forbid(unsafe_code)]
 
 use std::task::{Context, Waker};
@@ -18,7 +19,10 @@ use crate::ring::Stream;
 /// See the module's header.
 #[derive(Debug)]
 pub struct TargetConnections<S> {
+    /// Those that were idle first come first.
     idle: Vec<Idle<S>>,
+    /// What was begun by then is not kept.
+    renounced_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -30,7 +34,7 @@ struct Idle<S> {
 
 impl<S> Default for TargetConnections<S> {
     fn default() -> Self {
-        TargetConnections { idle: Vec::new() }
+        TargetConnections { idle: Vec::new(), renounced_at: None }
     }
 }
 
@@ -45,9 +49,10 @@ impl<S: Stream> TargetConnections<S> {
         None
     }
 
-    /// Keeps a connection that was made at `made_at`; the oldest goes when there are too many.
+    /// Keeps a connection that somebody began to make at `made_at`; the oldest goes when there are too many.
     pub fn put(&mut self, stream: S, made_at: Instant, now: Instant, rules: &KeepAlive) {
-        if rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
+        let renounced = self.renounced_at.is_some_and(|at| made_at <= at);
+        if renounced || rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
             return;
         }
         let idle = Idle { stream, made_at, since: now };
@@ -71,6 +76,12 @@ impl<S: Stream> TargetConnections<S> {
     /// Drops all: the target is gone.
     pub fn clear(&mut self) {
         self.idle = Vec::new();
+    }
+
+    /// Drops all, and keeps none that was begun until now: they lead to another machine than new ones, or leave another way.
+    pub fn renounce(&mut self, now: Instant) {
+        self.clear();
+        self.renounced_at = Some(now);
     }
 
     /// How many there are.
@@ -168,6 +179,23 @@ mod tests {
         let (stream, _far) = connection();
         connections.put(stream, now, now + seconds(100), &RULES);
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn what_was_begun_before_the_target_moved_is_dropped_and_does_not_come_back() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (idle, idle_far) = connection();
+        connections.put(idle, now, now, &RULES);
+        let (in_use, _in_use_far) = connection();
+        connections.renounce(now + seconds(1));
+        assert!(connections.is_empty());
+        assert_eq!(idle_far.sees(), sim::Seen::End);
+        connections.put(in_use, now + seconds(1), now + seconds(2), &RULES);
+        assert!(connections.is_empty(), "begun ahead of the move");
+        let (new, _new_far) = connection();
+        connections.put(new, now + seconds(2), now + seconds(2), &RULES);
+        assert!(connections.take(now + seconds(2), &RULES).is_some());
     }
 
     #[test]

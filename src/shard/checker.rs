@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::group::{Group, TargetState};
 use super::run::Shard;
-use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion, TargetKind};
+use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion};
 use crate::health::{self, Failure};
 use crate::l7::framing::ResponseHead;
 use crate::ring::{Ring, Stream, TcpStream, options};
@@ -67,14 +67,18 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
-    let source = plan.source.or_else(|| match target.kind.get() {
-        // It hears from the pool, as it does when connections come (requirement G5).
-        TargetKind::Idc => shard.snat.turn(target.address.ip()).next(),
-        TargetKind::Cvm | TargetKind::Eni => shard.address_of_group(group, target.address.ip()),
+    let source = plan.source.or_else(|| {
+        if target.leaves_by_snat() {
+            // It hears from the pool, as it does when connections come (requirement G5).
+            shard.snat.turn(target.address.ip()).next()
+        } else {
+            shard.address_of_group(group, target.address.ip())
+        }
     });
     let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, source))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
-    if target.is_unbound() {
+    // One that began before the target's address became another machine's says nothing about that.
+    if target.is_unbound() || target.recheck.get() {
         return;
     }
     if let Some(change) = group.observe(target, outcome, plan) {

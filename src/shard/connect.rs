@@ -14,7 +14,6 @@ use super::microseconds;
 use super::run::Shard;
 use super::snat::Turn;
 use super::table::Connection;
-use crate::config::TargetKind;
 use crate::health::Failure;
 use crate::ring::{Ring, Stream, TcpStream, options};
 
@@ -82,7 +81,7 @@ pub(super) async fn attempt(shard: &Shard, group: &Group, target: &Rc<TargetStat
 async fn open(shard: &Shard, group: &Group, target: &TargetState) -> Result<TcpStream, Failure> {
     let (ring, address) = (&shard.ring, target.address);
     let connect_timeout = group.connect_timeout();
-    let connected = if target.kind.get() == TargetKind::Idc {
+    let connected = if target.leaves_by_snat() {
         ring.timeout(connect_timeout, pin!(leave_by_snat(ring, shard.snat.turn(address.ip()), address))).await
     } else {
         ring.timeout(connect_timeout, pin!(leave_from(ring, None, address))).await

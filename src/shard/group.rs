@@ -1,6 +1,8 @@
 //! A target group as this shard runs it: the balancer, and each target's health, load and counters, which outlive reloads.
 
 mod explain;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -40,8 +42,8 @@ pub(super) struct Group {
 pub(super) struct TargetState {
     pub(super) address: SocketAddr,
     pub(super) label: Arc<str>,
-    /// A reload may change it.
-    pub(super) kind: Cell<TargetKind>,
+    /// The pool that connections to it leave from, where it is of type idc (requirement G5). A reload may change it.
+    snat_pool: RefCell<Option<Arc<[IpAddr]>>>,
     /// The machine that it was last said to be on.
     instance_id: RefCell<Option<Arc<str>>>,
     /// Its checker is to check at once.
@@ -57,6 +59,15 @@ pub(super) struct TargetState {
     pub(super) idle: RefCell<TargetConnections<TcpStream>>,
     /// Its name in sessions, where its group has any.
     pub(super) tag: Cell<Option<Tag>>,
+}
+
+/// Where a snapshot has a target that was there before.
+enum Place {
+    AsBefore,
+    /// Connections that are made from now on leave from elsewhere.
+    AnotherWay,
+    /// Nothing is known of it yet.
+    AnotherMachine,
 }
 
 /// Whom a connection or request goes to.
@@ -91,11 +102,11 @@ impl Drop for Claim<'_> {
 }
 
 impl TargetState {
-    fn new(config: &Target, checking: Checking, now: SystemTime) -> Rc<Self> {
+    fn new(config: &Target, pool: &Arc<[IpAddr]>, checking: Checking, now: SystemTime) -> Rc<Self> {
         Rc::new(TargetState {
             address: config.address,
             label: Arc::clone(&config.label),
-            kind: Cell::new(config.kind),
+            snat_pool: RefCell::new(snat_pool(config, pool)),
             instance_id: RefCell::new(config.instance_id.clone()),
             recheck: Cell::new(false),
             health: RefCell::new(TargetHealth::new(checking, now)),
@@ -120,14 +131,24 @@ impl TargetState {
         }
     }
 
-    /// Takes over what a snapshot says of where it is. True where its interface is on another machine now, of which nothing is
-    /// known yet.
-    fn moves(&self, config: &Target) -> bool {
-        self.kind.set(config.kind);
+    /// Takes over what a snapshot says of where it is. An address is another machine's when its interface was moved there, or
+    /// its machine was released and another one has got it.
+    fn relocate(&self, config: &Target, pool: &Arc<[IpAddr]>) -> Place {
+        let pool = snat_pool(config, pool);
+        let leaves_as_before = self.snat_pool.replace(pool.clone()) == pool;
         // For a time nobody may know where it is: that is no machine.
-        let Some(now) = &config.instance_id else { return false };
-        let before = self.instance_id.replace(Some(now.clone()));
-        config.kind == TargetKind::Eni && before.is_some_and(|before| before != *now)
+        let machine = config.instance_id.as_ref();
+        let before = machine.and_then(|now| self.instance_id.replace(Some(Arc::clone(now))));
+        match before.filter(|before| machine != Some(before)) {
+            Some(_) => Place::AnotherMachine,
+            None if leaves_as_before => Place::AsBefore,
+            None => Place::AnotherWay,
+        }
+    }
+
+    /// Connections to it leave from an address of the pool (requirement G5).
+    pub(super) fn leaves_by_snat(&self) -> bool {
+        self.snat_pool.borrow().is_some()
     }
 
     fn unbind(&self) {
@@ -193,6 +214,10 @@ impl TargetState {
     }
 }
 
+fn snat_pool(config: &Target, pool: &Arc<[IpAddr]>) -> Option<Arc<[IpAddr]>> {
+    (config.kind == TargetKind::Idc).then(|| Arc::clone(pool))
+}
+
 impl Group {
     pub(super) fn new(config: &Arc<TargetGroup>, shard: usize) -> Rc<Self> {
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(config) };
@@ -234,7 +259,7 @@ impl Group {
         config: &Arc<TargetGroup>,
         snapshot: &Snapshot,
         in_use: bool,
-        now: SystemTime,
+        (at, now): (Instant, SystemTime),
     ) -> Vec<Rc<TargetState>> {
         self.in_use.set(in_use);
         let checking = match (in_use, &config.health_check) {
@@ -244,12 +269,19 @@ impl Group {
         };
         let mut before: HashMap<SocketAddr, Rc<TargetState>> =
             self.targets.take().into_iter().map(|state| (state.address, state)).collect();
+        let pool = &snapshot.balancer.snat_addresses;
         let targets = config.targets.iter().map(|target| {
-            let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
-            if state.moves(target) {
-                state.health.replace(TargetHealth::new(checking, now));
-                state.recheck.set(true);
-                state.idle.borrow_mut().clear();
+            let Some(state) = before.remove(&target.address) else {
+                return TargetState::new(target, pool, checking, now);
+            };
+            match state.relocate(target, pool) {
+                Place::AsBefore => {}
+                Place::AnotherWay => state.idle.borrow_mut().renounce(at),
+                Place::AnotherMachine => {
+                    state.idle.borrow_mut().renounce(at);
+                    state.health.replace(TargetHealth::new(checking, now));
+                    state.recheck.set(true);
+                }
             }
             state.health.borrow_mut().reconfigure(checking, now);
             state

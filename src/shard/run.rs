@@ -236,7 +236,7 @@ impl Shard {
     }
 
     fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
-        let now = SystemTime::now();
+        let now = (self.ring.now(), SystemTime::now());
         let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());

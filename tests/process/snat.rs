@@ -78,6 +78,39 @@ fn r_g5_requests_and_checks_of_idc_targets_leave_from_the_snat_pool_too() {
     });
 }
 
+/// A kept connection is used while it is as a new one would be: from the pool as it is now, or not from the pool.
+#[test]
+fn r_g5_kept_connections_go_when_the_way_to_their_target_changes() {
+    const NAME: &str = "snat::r_g5_kept_connections_go_when_the_way_to_their_target_changes";
+    namespace::inside(NAME, &ADDRESSES, || {
+        let far = Target::start_at(FAR, http_target::named("far"));
+        let (mut config, web) = config(&SNAT);
+        config.web().protocol = "http";
+        config.app().protocol = "http";
+        config.app().keys += "\nkeep_alive = { idle_timeout = \"1h\" }";
+        let mut weir = Weir::start(config);
+        let idle = |weir: &Weir| weir.metric("weir_target_connections_idle", &[]);
+        let visit = || {
+            assert_eq!(http::visit(web).expect("an answer"), "far");
+            sources(&far)
+        };
+        let [a, b] = SNAT.map(IpAddr::from);
+        assert_eq!(visit(), [a]);
+        weir.change(|config| config.app().keys += "\nretries = 1");
+        assert_eq!(visit(), [a], "it is used again");
+
+        weir.change(|config| config.keys = config.keys.replace(&format!("\"{}\", ", SNAT[0]), ""));
+        assert_eq!(idle(&weir), 0, "it left from what is no more in the pool");
+        assert_eq!(visit(), [a, b]);
+        weir.change(|config| config.app().keys = config.app().keys.replace("idc", "cvm"));
+        assert_eq!(idle(&weir), 0);
+        assert!(!SNAT.map(IpAddr::from).contains(&visit()[2]), "the pool is for idc targets");
+        weir.change(|config| config.app().keys = config.app().keys.replace("cvm", "idc"));
+        assert_eq!(idle(&weir), 0);
+        assert_eq!(visit()[3], b);
+    });
+}
+
 /// Four ports for outgoing connections, and an address more for the pool than the host has.
 #[test]
 fn r_g5_an_address_without_a_free_port_gives_way_to_the_next() {
