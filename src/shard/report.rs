@@ -201,3 +201,11 @@ pub struct CheckCounts {
     /// This host could not check: no descriptor, no port.
     pub not_made: u64,
 }
+
+impl CheckCounts {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.succeeded + self.failed + self.not_made
+    }
+}
