@@ -2,13 +2,17 @@
 //!
 //!     response complete --> put --newest last--> take --alive--> a request
 //!                                    |             `--closed meanwhile--> dropped, the next one
-//!                                    `--sweep--> closed, too long idle, too old: dropped
+//!                                    |`--sweep--> closed, too long idle, too old: dropped
+//!                                    `--drop_oldest--> dropped: their descriptors are needed
 //!
 //! The newest goes first: it is the least likely to be closed by its target, and the others get to age out. A receive stays
 //! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use. Where a target is
 //! elsewhere from now on, or reached another way, `renounce` drops them, with those that are in use as they come back.
 #![forbid(unsafe_code)]
 
+use std::cell::RefMut;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::task::{Context, Waker};
 
 use quanta::Instant;
@@ -97,6 +101,27 @@ impl<S: Stream> TargetConnections<S> {
     }
 }
 
+/// Drops `count` connections of several targets, those that have been idle longest, or all where there are fewer. Returns how
+/// many it dropped.
+pub fn drop_oldest<S: Stream>(of_targets: &mut [RefMut<'_, TargetConnections<S>>], count: usize) -> usize {
+    let entry = |target: usize, connections: &TargetConnections<S>, index: usize| {
+        connections.idle.get(index).map(|idle| Reverse((idle.since, target, index)))
+    };
+    // Each target's are in order, so the next to go is the first that is left of one of them.
+    let firsts = of_targets.iter().enumerate().filter_map(|(target, connections)| entry(target, connections, 0));
+    let mut next: BinaryHeap<_> = firsts.collect();
+    let mut surplus = vec![0; of_targets.len()];
+    for _ in 0..count {
+        let Some(Reverse((_, target, index))) = next.pop() else { break };
+        surplus[target] = index + 1;
+        next.extend(entry(target, &of_targets[target], index + 1));
+    }
+    for (connections, surplus) in of_targets.iter_mut().zip(&surplus) {
+        connections.idle.drain(..*surplus);
+    }
+    surplus.iter().sum()
+}
+
 impl<S: Stream> Idle<S> {
     /// Whatever comes on an idle connection, an end, an error or bytes, makes it useless.
     fn is_silent(&self) -> bool {
@@ -112,6 +137,7 @@ impl<S: Stream> Idle<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -179,6 +205,33 @@ mod tests {
         let (stream, _far) = connection();
         connections.put(stream, now, now + seconds(100), &RULES);
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn r_k5_of_several_targets_those_go_that_have_been_idle_longest_and_no_more_than_asked_for() {
+        let now = Instant::now();
+        let rules = KeepAlive { idle_max: 10, ..RULES };
+        let mut fars = Vec::new();
+        // Idle since second 0, 2, 4 and 1, 3, 5; a third has none.
+        let targets = [vec![0, 2, 4], vec![1, 3, 5], vec![]].map(|idle_since: Vec<u64>| {
+            let mut connections = TargetConnections::default();
+            for since in idle_since {
+                let (stream, far) = connection();
+                connections.put(stream, now, now + seconds(since), &rules);
+                fars.push((since, far));
+            }
+            RefCell::new(connections)
+        });
+        fars.sort_by_key(|(since, _)| *since);
+        let drop_some = |count| {
+            let mut connections: Vec<_> = targets.iter().map(RefCell::borrow_mut).collect();
+            drop_oldest(&mut connections, count)
+        };
+        let closed = || fars.iter().filter(|(_, far)| far.sees() == sim::Seen::End).map(|(since, _)| *since);
+        assert_eq!(drop_some(0), 0);
+        assert_eq!((drop_some(3), closed().collect::<Vec<_>>()), (3, vec![0, 1, 2]));
+        assert_eq!((drop_some(1), closed().collect::<Vec<_>>()), (1, vec![0, 1, 2, 3]));
+        assert_eq!((drop_some(5), closed().count()), (2, 6), "there are no more");
     }
 
     #[test]

@@ -387,9 +387,10 @@ impl Group {
         }
     }
 
-    /// Drops all idle connections: their descriptors are needed.
-    pub(super) fn drop_idle(&self) {
-        self.targets.borrow().iter().for_each(|target| target.idle.borrow_mut().clear());
+    /// Its targets that have idle connections.
+    pub(super) fn add_those_with_idle(&self, targets: &mut Vec<Rc<TargetState>>) {
+        let all = self.targets.borrow();
+        targets.extend(all.iter().filter(|target| !target.idle.borrow().is_empty()).map(Rc::clone));
     }
 
     /// Takes in the end of one check of `target`.

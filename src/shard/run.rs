@@ -37,7 +37,7 @@ use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
-use crate::l7::{Exchange, Tag, Terms};
+use crate::l7::{self, Exchange, Tag, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
@@ -79,8 +79,8 @@ pub(super) struct Shard {
     pub(super) shards: usize,
     pub(super) core: usize,
     connections_max: Cell<usize>,
-    /// See `make_room`.
-    room_made_at: Cell<Instant>,
+    /// The turn in which `make_room` found nothing left to drop.
+    no_idle_at: Cell<Option<Instant>>,
     pub(super) ring: Ring,
     pub(super) table: Table,
     pub(super) access_log: RefCell<Sink>,
@@ -155,7 +155,7 @@ impl Shard {
             shards: setup.shards,
             core: setup.core,
             connections_max: Cell::new(0),
-            room_made_at: Cell::new(ring.now()),
+            no_idle_at: Cell::new(None),
             ring,
             table: Table::default(),
             access_log: RefCell::new(access_log),
@@ -384,13 +384,23 @@ impl Shard {
     }
 
     /// Another socket is wanted. A client and its target have two; idle target connections may have what is left of those,
-    /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5).
+    /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5). Those that have been
+    /// idle longest go, as many as are missing.
     pub(super) fn make_room(&self) {
         let most = 2 * self.connections_max.get();
-        let now = self.ring.now();
-        // Once a turn: a look at every target for each newcomer would be dear when all are busy.
-        if self.ring.sockets() >= most - most / 16 && self.room_made_at.replace(now) != now {
-            self.each_group(Group::drop_idle);
+        let open_max = most - most / 16;
+        let (open, now) = (self.ring.open_sockets(), self.ring.now());
+        // When all are busy, one look a turn says so.
+        if open < open_max || self.no_idle_at.get() == Some(now) {
+            return;
+        }
+        // And some for those to come: a look at every target for each newcomer would be dear.
+        let missing = open + 1 - open_max + most / 64;
+        let mut targets = Vec::new();
+        self.groups.borrow().values().for_each(|group| group.add_those_with_idle(&mut targets));
+        let mut idle: Vec<_> = targets.iter().map(|target| target.idle.borrow_mut()).collect();
+        if l7::drop_oldest(&mut idle, missing) < missing {
+            self.no_idle_at.set(Some(now));
         }
     }
 

@@ -124,7 +124,7 @@ fn r_g3_a_check_of_the_machine_of_before_says_nothing_about_the_new_one() {
 #[test]
 fn r_g3_an_eni_that_moves_leaves_its_kept_connections_behind() {
     let (target, gate) = slow_target();
-    let (mut config, web) = http_config(&target, KEPT);
+    let (config, web) = http_config(&target, KEPT);
     let mut weir = Weir::start(config.shards(1));
     let idle = |weir: &Weir| weir.metric("weir_target_connections_idle", &[]);
 
