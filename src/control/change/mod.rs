@@ -230,6 +230,7 @@ fn keep_what_is_read_at_start(control: &Control, new: Snapshot) -> Snapshot {
         }
     }
     Snapshot { cores: old.cores.clone(), admin: old.admin.clone(), state_dir: old.state_dir.clone(), ..new }
+        .sharing_with(&old)
 }
 
 /// Makes a change of the API. Gives the revision that has it.
