@@ -4,7 +4,7 @@ mod explain;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
@@ -238,7 +238,12 @@ impl Group {
         Arc::clone(&self.config.borrow())
     }
 
-    /// How often a connection or request may be tried again. Not by `config`: all shards count on its one `Arc`.
+    /// As `config`, for what is done for each connection: all shards count on its one `Arc`.
+    pub(super) fn borrow_config(&self) -> Ref<'_, TargetGroup> {
+        Ref::map(self.config.borrow(), |config| &**config)
+    }
+
+    /// How often a connection or request may be tried again.
     pub(super) fn retries(&self) -> usize {
         self.config.borrow().retries.into()
     }

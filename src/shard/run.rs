@@ -7,7 +7,7 @@
 //! those tasks, so a connection sees the old one or the new one and nothing between.
 //! Next: shard/accept.rs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -305,7 +305,7 @@ impl Shard {
         let listenings = snapshot.listeners.iter().map(|config| {
             let (relay, policy) = match &config.service {
                 Service::Relay(group) => (Some(Rc::clone(&groups[*group])), None),
-                Service::FlashPolicy(policy) => (None, Some(Arc::clone(policy))),
+                Service::FlashPolicy(policy) => (None, Some(Rc::from(&**policy))),
                 Service::Http(_) => (None, None),
             };
             let terms = Terms::new(snapshot, config).map(Rc::new);
@@ -421,9 +421,9 @@ impl Shard {
         })
     }
 
-    /// `[balancer] name`, as of now.
-    pub(super) fn balancer_name(&self) -> Arc<str> {
-        Arc::clone(&self.snapshot.borrow().balancer.name)
+    /// As of now. Not to be cloned for a connection: all shards count on its one `Arc`.
+    pub(super) fn snapshot(&self) -> Ref<'_, Arc<Snapshot>> {
+        self.snapshot.borrow()
     }
 
     /// One line for a series of failures, not one each.
