@@ -166,6 +166,11 @@ impl TargetState {
         self.unbound.get()
     }
 
+    /// A connection or request runs there, or is being made.
+    pub(super) fn is_busy(&self) -> bool {
+        self.active.get() > 0
+    }
+
     pub(super) fn claim(&self) -> Claim<'_> {
         self.active.set(self.active.get() + 1);
         Claim(self)

@@ -258,7 +258,9 @@ impl Shard {
 
     /// Unbinding stops a target's flows at once, on both sides; requests in flight and upgraded connections go on for the
     /// deregistration delay (requirement W3). Nothing new reaches the target either way.
-    fn end_connections_of(self: &Rc<Self>, unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+    fn end_connections_of(self: &Rc<Self>, mut unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+        // Nothing begins there any more: where nothing runs, nothing is waited for and nothing kept.
+        unbound.retain(|target| target.is_busy());
         if unbound.is_empty() {
             return;
         }
