@@ -77,8 +77,9 @@ fn r_k5_r_g10_two_thousand_changes_by_the_api_leave_nothing_behind() {
     config.keys = format!("state_dir = \"{}\"", folder.path().display());
     let weir = Weir::start(config);
 
-    let target =
-        |number: u16| if number % 2 == 0 { ("app", at(&by_http, number)) } else { ("db", at(&by_tcp, number)) };
+    let target = |number: u16| {
+        if number.is_multiple_of(2) { ("app", at(&by_http, number)) } else { ("db", at(&by_tcp, number)) }
+    };
     let send = |method: &str, number: u16| {
         let (group, address) = target(number);
         let body = json!({ "targets": [{ "address": address.ip(), "port": address.port() }] });
