@@ -46,7 +46,7 @@ pub(super) struct TargetState {
     snat_pool: RefCell<Option<Arc<[IpAddr]>>>,
     /// The machine that it was last said to be on.
     instance_id: RefCell<Option<Arc<str>>>,
-    /// Its checker is to check at once.
+    /// Its checker is to check at once: nothing is known of it.
     pub(super) recheck: Cell<bool>,
     pub(super) health: RefCell<TargetHealth>,
     pub(super) checks: Cell<CheckCounts>,
@@ -293,7 +293,10 @@ impl Group {
                     state.recheck.set(true);
                 }
             }
-            state.health.borrow_mut().reconfigure(checking, now);
+            let transition = state.health.borrow_mut().reconfigure(checking, now);
+            if transition.is_some_and(|transition| transition.to == State::Initial) {
+                state.recheck.set(true);
+            }
             state
         });
         let targets = targets.collect();
