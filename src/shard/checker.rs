@@ -74,7 +74,7 @@ async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &Health
         // It hears from the pool, as it does when connections come (requirement G5).
         Origin::Pool(shard.snat.turn_of_check(ip, target.checks.get().total()))
     } else {
-        Origin::Address(shard.address_of_group(group, ip))
+        Origin::Address(group.checks_leave_from(ip))
     };
     let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, origin))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());

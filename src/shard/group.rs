@@ -30,7 +30,8 @@ pub(super) struct Group {
     balancer: RefCell<Balancer>,
     /// The zone whose targets go first; `None` where zones are no matter.
     own_zone: RefCell<Option<Arc<str>>>,
-    in_use: Cell<bool>,
+    /// Where the listeners listen that use it, in the order of the file.
+    listening: RefCell<Vec<IpAddr>>,
     /// Index of the target of each tag, under all keys that are accepted.
     sessions: RefCell<HashMap<Tag, usize>>,
     /// What `sessions` was made of.
@@ -232,7 +233,7 @@ impl Group {
             targets: RefCell::default(),
             own_zone: RefCell::default(),
             leaving: RefCell::default(),
-            in_use: Cell::new(false),
+            listening: RefCell::default(),
             sessions: RefCell::default(),
             named: RefCell::default(),
             shard,
@@ -260,19 +261,31 @@ impl Group {
 
     /// A listener names it.
     pub(super) fn is_in_use(&self) -> bool {
-        self.in_use.get()
+        !self.listening.borrow().is_empty()
     }
 
-    /// Takes over what a snapshot says of this group. Targets keep their state by address; returns those that are gone.
+    /// The address that its checks leave from by default: that of a listener of the group which names one, of the target's
+    /// family, so that the target's firewall can allow it (requirement H7). Never loopback towards another host.
+    pub(super) fn checks_leave_from(&self, target: IpAddr) -> Option<IpAddr> {
+        let listening = self.listening.borrow();
+        listening.iter().copied().find(|address| {
+            !address.is_unspecified()
+                && address.is_ipv6() == target.is_ipv6()
+                && (!address.is_loopback() || target.is_loopback())
+        })
+    }
+
+    /// Takes over what a snapshot says of this group, which listeners at `listening` use. Targets keep their state by address;
+    /// returns those that are gone.
     pub(super) fn apply(
         &self,
         config: &Arc<TargetGroup>,
         snapshot: &Snapshot,
-        in_use: bool,
+        listening: Vec<IpAddr>,
         (at, now): (Instant, SystemTime),
     ) -> Vec<Rc<TargetState>> {
-        self.in_use.set(in_use);
-        let checking = match (in_use, &config.health_check) {
+        self.listening.replace(listening);
+        let checking = match (self.is_in_use(), &config.health_check) {
             (false, _) => Checking::NotInUse,
             (true, None) => Checking::Off,
             (true, Some(_)) => Checking::On,
@@ -342,7 +355,7 @@ impl Group {
 
     /// The group itself is gone. Returns the targets that it had.
     pub(super) fn unbind_all(&self) -> Vec<Rc<TargetState>> {
-        self.in_use.set(false);
+        self.listening.take();
         let targets = self.targets.take();
         targets.iter().for_each(|state| state.unbind());
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(&self.config.borrow()) };
@@ -450,8 +463,8 @@ impl Group {
         };
         GroupReport {
             name: Arc::clone(&config.name),
-            failing_open: self.in_use.get() && balancer.is_failing_open(),
-            leaving_zone: self.in_use.get() && balancer.is_leaving_zone(),
+            failing_open: self.is_in_use() && balancer.is_failing_open(),
+            leaving_zone: self.is_in_use() && balancer.is_leaving_zone(),
             targets: config.targets.iter().zip(&*targets).enumerate().map(target).collect(),
         }
     }

@@ -8,8 +8,8 @@
 //! Next: shard/accept.rs.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -35,7 +35,7 @@ use super::security::Decisions;
 use super::snat::Snat;
 use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
-use crate::config::{Listener, Service, Snapshot};
+use crate::config::{Service, Snapshot};
 use crate::health::{Failure, State, Transition};
 use crate::l7::{self, Exchange, Tag, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
@@ -237,12 +237,18 @@ impl Shard {
 
     fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
         let now = (self.ring.now(), SystemTime::now());
-        let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
+        let mut listening: HashMap<usize, Vec<IpAddr>> = HashMap::new();
+        for listener in &snapshot.listeners {
+            for group in listener.service.groups() {
+                listening.entry(group).or_default().push(listener.address.ip());
+            }
+        }
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            let unbound = group.apply(config, snapshot, in_use.contains(&index), now);
+            let listening = listening.remove(&index).unwrap_or_default();
+            let unbound = group.apply(config, snapshot, listening, now);
             self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }
@@ -264,10 +270,14 @@ impl Shard {
         if unbound.is_empty() {
             return;
         }
+        // Hundreds may be looked for among thousands of connections.
+        unbound.sort_unstable_by_key(Rc::as_ptr);
         let end = move |shard: &Shard| {
             shard.table.end_where(CloseReason::TargetUnbound, |connection| {
                 let target = connection.target.borrow();
-                target.as_ref().is_some_and(|target| unbound.iter().any(|unbound| Rc::ptr_eq(unbound, target)))
+                target
+                    .as_ref()
+                    .is_some_and(|target| unbound.binary_search_by_key(&Rc::as_ptr(target), Rc::as_ptr).is_ok())
             });
             shard.ring.note_runnable();
         };
@@ -408,19 +418,6 @@ impl Shard {
 
     pub(super) fn is_draining(&self) -> bool {
         self.draining.get()
-    }
-
-    /// The address that checks of a group leave from by default: that of a listener of the group which names one, of the
-    /// target's family, so that the target's firewall can allow it (requirement H7). Never loopback towards another host.
-    pub(super) fn address_of_group(&self, group: &Group, target: IpAddr) -> Option<IpAddr> {
-        let snapshot = self.snapshot.borrow();
-        let name = &group.config().name;
-        let of_group = |listener: &&Arc<Listener>| snapshot.groups_of(listener).iter().any(|group| group.name == *name);
-        snapshot.listeners.iter().filter(of_group).map(|listener| listener.address.ip()).find(|address| {
-            !address.is_unspecified()
-                && address.is_ipv6() == target.is_ipv6()
-                && (!address.is_loopback() || target.is_loopback())
-        })
     }
 
     /// As of now. Not to be cloned for a connection: all shards count on its one `Arc`.

@@ -101,7 +101,7 @@ mod tests {
 
     fn apply(group: &Group, snapshot: &Snapshot) {
         let now = (quanta::Instant::now(), SystemTime::UNIX_EPOCH);
-        group.apply(&snapshot.groups[0], snapshot, true, now);
+        group.apply(&snapshot.groups[0], snapshot, vec![client()], now);
     }
 
     /// Those of this process, which every snapshot here has.

@@ -18,7 +18,8 @@ fn snapshot(target: &str, machine: Option<&str>) -> Snapshot {
 }
 
 fn apply(group: &Group, snapshot: &Snapshot) {
-    group.apply(&snapshot.groups[0], snapshot, true, (Instant::now(), SystemTime::UNIX_EPOCH));
+    let listening = vec![[10, 1, 0, 9].into()];
+    group.apply(&snapshot.groups[0], snapshot, listening, (Instant::now(), SystemTime::UNIX_EPOCH));
 }
 
 #[test]
