@@ -10,10 +10,19 @@ use super::intervals::{Claim, Intervals, Mark};
 use super::rule::{Action, Rule, Transport};
 
 /// An ordered list of rules (requirement A1).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct SecurityGroup {
     rules: Arc<[Rule]>,
 }
+
+/// That it is the same in memory is seen first: a list may have a hundred thousand rules.
+impl PartialEq for SecurityGroup {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other) || self.rules == other.rules
+    }
+}
+
+impl Eq for SecurityGroup {}
 
 /// What a group says about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +55,12 @@ impl SecurityGroup {
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
         SecurityGroup { rules: rules.into() }
+    }
+
+    /// Whether it is the same in memory. One that is not may be equal all the same.
+    #[must_use]
+    pub fn is(&self, other: &SecurityGroup) -> bool {
+        Arc::ptr_eq(&self.rules, &other.rules)
     }
 
     /// Its rules, in order.

@@ -13,6 +13,7 @@
 //! without accepts all. Groups are about new connections only: answers, and what runs already, need no rule.
 #![forbid(unsafe_code)]
 
+mod counts;
 mod filter;
 mod gate;
 mod group;
@@ -21,6 +22,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use counts::{RULES_COUNTED_MAX, RuleCounts};
 pub use filter::{INSTRUCTIONS_MAX, Instruction, Program};
 pub use gate::{Gate, SocketFilter};
 pub use group::{Compiled, Compiler, SecurityGroup, Verdict};

@@ -19,6 +19,7 @@ pub mod limits;
 mod private;
 mod raw;
 mod resolve;
+mod sharing;
 mod snapshot;
 #[cfg(test)]
 mod tests;

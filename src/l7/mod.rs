@@ -31,6 +31,6 @@ pub use http1::{Closed, Exchange, serve};
 pub use record::{Record, Taken};
 pub use scheme::UrlScheme;
 pub use stickiness::{Keys, Tag};
-pub use target_connections::TargetConnections;
+pub use target_connections::{TargetConnections, drop_oldest};
 pub use why::Why;
 pub use world::{Ends, Lease, Ordered, Patience, Terms, Wanted, Wish, World};

@@ -2,12 +2,17 @@
 //!
 //!     response complete --> put --newest last--> take --alive--> a request
 //!                                    |             `--closed meanwhile--> dropped, the next one
-//!                                    `--sweep--> closed, too long idle, too old: dropped
+//!                                    |`--sweep--> closed, too long idle, too old: dropped
+//!                                    `--drop_oldest--> dropped: their descriptors are needed
 //!
 //! The newest goes first: it is the least likely to be closed by its target, and the others get to age out. A receive stays
-//! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use.
+//! posted on each, so that a target's close, or bytes that nobody asked for, are noticed ahead of use. Where a target is
+//! elsewhere from now on, or reached another way, `renounce` drops them, with those that are in use as they come back.
 #![forbid(unsafe_code)]
 
+use std::cell::RefMut;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::task::{Context, Waker};
 
 use quanta::Instant;
@@ -18,7 +23,10 @@ use crate::ring::Stream;
 /// See the module's header.
 #[derive(Debug)]
 pub struct TargetConnections<S> {
+    /// Those that were idle first come first.
     idle: Vec<Idle<S>>,
+    /// What was begun by then is not kept.
+    renounced_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -30,7 +38,7 @@ struct Idle<S> {
 
 impl<S> Default for TargetConnections<S> {
     fn default() -> Self {
-        TargetConnections { idle: Vec::new() }
+        TargetConnections { idle: Vec::new(), renounced_at: None }
     }
 }
 
@@ -45,9 +53,10 @@ impl<S: Stream> TargetConnections<S> {
         None
     }
 
-    /// Keeps a connection that was made at `made_at`; the oldest goes when there are too many.
+    /// Keeps a connection that somebody began to make at `made_at`; the oldest goes when there are too many.
     pub fn put(&mut self, stream: S, made_at: Instant, now: Instant, rules: &KeepAlive) {
-        if rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
+        let renounced = self.renounced_at.is_some_and(|at| made_at <= at);
+        if renounced || rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
             return;
         }
         let idle = Idle { stream, made_at, since: now };
@@ -73,6 +82,12 @@ impl<S: Stream> TargetConnections<S> {
         self.idle = Vec::new();
     }
 
+    /// Drops all, and keeps none that was begun until now: they lead to another machine than new ones, or leave another way.
+    pub fn renounce(&mut self, now: Instant) {
+        self.clear();
+        self.renounced_at = Some(now);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -84,6 +99,27 @@ impl<S: Stream> TargetConnections<S> {
     pub fn is_empty(&self) -> bool {
         self.idle.is_empty()
     }
+}
+
+/// Drops `count` connections of several targets, those that have been idle longest, or all where there are fewer. Returns how
+/// many it dropped.
+pub fn drop_oldest<S: Stream>(of_targets: &mut [RefMut<'_, TargetConnections<S>>], count: usize) -> usize {
+    let entry = |target: usize, connections: &TargetConnections<S>, index: usize| {
+        connections.idle.get(index).map(|idle| Reverse((idle.since, target, index)))
+    };
+    // Each target's are in order, so the next to go is the first that is left of one of them.
+    let firsts = of_targets.iter().enumerate().filter_map(|(target, connections)| entry(target, connections, 0));
+    let mut next: BinaryHeap<_> = firsts.collect();
+    let mut surplus = vec![0; of_targets.len()];
+    for _ in 0..count {
+        let Some(Reverse((_, target, index))) = next.pop() else { break };
+        surplus[target] = index + 1;
+        next.extend(entry(target, &of_targets[target], index + 1));
+    }
+    for (connections, surplus) in of_targets.iter_mut().zip(&surplus) {
+        connections.idle.drain(..*surplus);
+    }
+    surplus.iter().sum()
 }
 
 impl<S: Stream> Idle<S> {
@@ -101,6 +137,7 @@ impl<S: Stream> Idle<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::rc::Rc;
     use std::time::Duration;
 
@@ -168,6 +205,50 @@ mod tests {
         let (stream, _far) = connection();
         connections.put(stream, now, now + seconds(100), &RULES);
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn r_k5_of_several_targets_those_go_that_have_been_idle_longest_and_no_more_than_asked_for() {
+        let now = Instant::now();
+        let rules = KeepAlive { idle_max: 10, ..RULES };
+        let mut fars = Vec::new();
+        // Idle since second 0, 2, 4 and 1, 3, 5; a third has none.
+        let targets = [vec![0, 2, 4], vec![1, 3, 5], vec![]].map(|idle_since: Vec<u64>| {
+            let mut connections = TargetConnections::default();
+            for since in idle_since {
+                let (stream, far) = connection();
+                connections.put(stream, now, now + seconds(since), &rules);
+                fars.push((since, far));
+            }
+            RefCell::new(connections)
+        });
+        fars.sort_by_key(|(since, _)| *since);
+        let drop_some = |count| {
+            let mut connections: Vec<_> = targets.iter().map(RefCell::borrow_mut).collect();
+            drop_oldest(&mut connections, count)
+        };
+        let closed = || fars.iter().filter(|(_, far)| far.sees() == sim::Seen::End).map(|(since, _)| *since);
+        assert_eq!(drop_some(0), 0);
+        assert_eq!((drop_some(3), closed().collect::<Vec<_>>()), (3, vec![0, 1, 2]));
+        assert_eq!((drop_some(1), closed().collect::<Vec<_>>()), (1, vec![0, 1, 2, 3]));
+        assert_eq!((drop_some(5), closed().count()), (2, 6), "there are no more");
+    }
+
+    #[test]
+    fn what_was_begun_before_the_target_moved_is_dropped_and_does_not_come_back() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (idle, idle_far) = connection();
+        connections.put(idle, now, now, &RULES);
+        let (in_use, _in_use_far) = connection();
+        connections.renounce(now + seconds(1));
+        assert!(connections.is_empty());
+        assert_eq!(idle_far.sees(), sim::Seen::End);
+        connections.put(in_use, now + seconds(1), now + seconds(2), &RULES);
+        assert!(connections.is_empty(), "begun ahead of the move");
+        let (new, _new_far) = connection();
+        connections.put(new, now + seconds(2), now + seconds(2), &RULES);
+        assert!(connections.take(now + seconds(2), &RULES).is_some());
     }
 
     #[test]

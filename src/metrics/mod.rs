@@ -26,5 +26,5 @@ pub use histogram::merged;
 pub use http::CODE_CLASSES;
 pub use process::Process;
 pub use scrape::{Heartbeat, Scrape};
-pub use security::{Decided, RULES_SHOWN_MAX};
+pub use security::summed;
 pub use targets::{checks_per_second, worst_state};

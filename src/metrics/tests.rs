@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 
 use super::targets::STATES;
-use super::{Decided, Heartbeat, Process, RULES_SHOWN_MAX, Scrape, names, worst_state};
+use super::{Heartbeat, Process, Scrape, names, summed, worst_state};
 use crate::access_log::{SinkCounts, WriteCounts};
-use crate::acl::{Action, Rule, SecurityGroup};
+use crate::acl::{Action, RULES_COUNTED_MAX, Rule, RuleCounts, SecurityGroup, Verdict};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, State};
 use crate::l7::Why;
@@ -53,14 +53,18 @@ fn r_a2_what_each_rule_of_a_security_group_decided_is_summed_over_shards() {
 #[test]
 fn r_a2_of_a_long_security_group_the_first_rules_are_shown_and_the_others_summed() {
     let actions: Vec<Action> =
-        (0..RULES_SHOWN_MAX + 4).map(|n| if n % 4 == 0 { Action::Accept } else { Action::Drop }).collect();
+        (0..RULES_COUNTED_MAX + 4).map(|n| if n % 4 == 0 { Action::Accept } else { Action::Drop }).collect();
     let group = group_of(&actions);
-    let counts = vec![1; actions.len() + 1];
+    let mut counts = RuleCounts::new(&group);
+    for (rule, action) in actions.iter().enumerate() {
+        counts.count(Verdict { allowed: *action == Action::Accept, rule: Some(rule) });
+    }
+    counts.count(Verdict { allowed: false, rule: None });
     let report = SecurityGroupReport { group: group.clone(), counts };
-    let of_another = SecurityGroupReport { group: two_rules(), counts: vec![9, 9, 9] };
-    let decided = Decided::of(&group, &[&report, &of_another, &report]);
-    assert_eq!((decided.shown.len(), decided.shown[0]), (RULES_SHOWN_MAX, 2));
-    assert_eq!((decided.beyond, decided.unmatched), (Some([2, 6]), 2));
+    let of_another = SecurityGroupReport { group: two_rules(), counts: decided([9, 9], 9) };
+    let sum = summed(&group, &[&report, &of_another, &report]);
+    assert_eq!(sum.by_rule, [2; RULES_COUNTED_MAX]);
+    assert_eq!((sum.beyond, sum.unmatched), (Some([2, 6]), 2));
 }
 
 #[test]
@@ -200,7 +204,7 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
         connections_max: 100,
         ring: RingCounts::default(),
         access_log: SinkCounts { records: 50, dropped: 4 },
-        security_group: SecurityGroupReport { group: two_rules(), counts: vec![accepted, 2, 1] },
+        security_group: SecurityGroupReport { group: two_rules(), counts: decided([accepted, 2], 1) },
         listeners: vec![listener(accepted, client_bytes, shard == 0)],
         groups: vec![GroupReport {
             name: "app".into(),
@@ -213,6 +217,11 @@ fn report(shard: usize, accepted: u64, state: State, client_bytes: u64) -> Shard
 
 fn two_rules() -> SecurityGroup {
     group_of(&[Action::Drop, Action::Accept])
+}
+
+/// By `two_rules`.
+fn decided(by_rule: [u64; 2], unmatched: u64) -> RuleCounts {
+    RuleCounts { by_rule: by_rule.into(), beyond: None, unmatched }
 }
 
 fn group_of(actions: &[Action]) -> SecurityGroup {
@@ -232,7 +241,7 @@ fn listener(accepted: u64, client_bytes: u64, bound: bool) -> ListenerReport {
         bound,
         kernel_drops: 3,
         counts,
-        security_group: SecurityGroupReport { group: two_rules(), counts: vec![0, accepted, 0] },
+        security_group: SecurityGroupReport { group: two_rules(), counts: decided([0, accepted], 0) },
         first_byte_us: connect_us.clone(),
         duration_us: connect_us.clone(),
         request_us: connect_us.clone(),

@@ -57,6 +57,8 @@ pub(super) struct Core {
     registered: u32,
     pub(super) pool: Rc<Pool>,
     pub(super) sockets: Slab<Socket>,
+    /// Of these, those whose handle is gone.
+    pub(super) released: usize,
     pub(super) udp: Udp,
     pub(super) listeners: Slab<ListenerSlot>,
     pub(super) events: Slab<EventSlot>,
@@ -166,6 +168,7 @@ impl Ring {
             registered,
             pool: Rc::clone(&pool),
             sockets: Slab::new(),
+            released: 0,
             udp: Udp::new(),
             listeners: Slab::new(),
             events: Slab::new(),
@@ -250,11 +253,12 @@ impl Ring {
         self.shared.runnable.set(true);
     }
 
-    /// Sockets of connections, with those that wait for their last completion: each has a descriptor.
+    /// Sockets that somebody holds. Those that were dropped have their descriptor for a turn or two yet, until their last
+    /// completion.
     #[must_use]
-    pub fn sockets(&self) -> usize {
+    pub fn open_sockets(&self) -> usize {
         let core = self.shared.core.borrow();
-        core.sockets.len() + core.udp.sockets.len()
+        core.sockets.len() - core.released + core.udp.sockets.len()
     }
 
     /// What the ring holds and has done.

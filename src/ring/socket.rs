@@ -174,6 +174,7 @@ impl Core {
     pub(super) fn release_socket(&mut self, slot: u32) {
         let socket = &mut self.sockets[slot as usize];
         socket.released = true;
+        self.released += 1;
         let generation = socket.generation;
         let (receiving, sending) = (socket.receive.state == ReceiveState::Armed, socket.send.sending);
         let starved = socket.receive.state == ReceiveState::Starved;
@@ -208,6 +209,7 @@ impl Core {
             return;
         }
         let mut socket = self.sockets.remove(slot as usize);
+        self.released -= 1;
         self.pool.clear(&mut socket.send.queue);
         debug_assert!(socket.receive.queue.is_empty());
         if socket.registered {

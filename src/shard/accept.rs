@@ -1,9 +1,9 @@
 //! From a listening socket to a connection with a slot in the table and a verdict.
 //!
-//!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room in the table (K5)
-//!                                                 |no                |no                    |no       |yes
-//!                           reset, count <--------+------------------+----------------------'         |
-//!                                              HTTP, connect and relay, Flash <-- task <-- table <----'
+//!     multishot accept --> client address --> scheme (L8) --> security groups (A1) --> room (K5) --> table --> task
+//!                                                 |                   |                    |                    |
+//!                        reset, count <----no-----+-------------------+--------------------'                    |
+//!                                                     HTTP, connect and relay, Flash <--------------------------'
 //!
 //! A shard stops accepting when its listener goes or it drains: what the kernel had completed by then is still served.
 //! Before: shard/run.rs. Next: shard/connect.rs.
@@ -14,7 +14,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -192,7 +191,7 @@ fn admit(shard: &Rc<Shard>, acceptor: &Acceptor, socket: OwnedFd) {
         return shard.ring.spawn(serve_tcp(Rc::clone(shard), id, connection, stream, Rc::clone(group)));
     }
     if let Some(policy) = &serving.policy {
-        return shard.ring.spawn(serve_policy(Rc::clone(shard), id, connection, stream, Arc::clone(policy)));
+        return shard.ring.spawn(serve_policy(Rc::clone(shard), id, connection, stream, Rc::clone(policy)));
     }
     let local = local.unwrap_or_else(|| connection.listener.config.borrow().address);
     shard.ring.spawn(serve_http(Rc::clone(shard), id, connection, stream, local));
@@ -236,7 +235,7 @@ async fn serve_http(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, cli
 }
 
 /// The whole of a connection to the Flash policy responder (requirement L6).
-async fn serve_policy(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, policy: Arc<str>) {
+async fn serve_policy(shard: Rc<Shard>, id: usize, connection: Rc<Connection>, client: TcpStream, policy: Rc<str>) {
     let limit = connection.listener.config.borrow().idle_timeout;
     let reason = {
         let received = |bytes| connection.moved(shard.ring.now(), Side::Client, bytes);

@@ -1,22 +1,22 @@
 //! Health checks of one target by one shard: connect, judge, wait for the next turn (requirements H1 to H4, H7).
 //!
-//! The first check comes at once, so that a fresh target, or one whose interface moved to another machine, is known soon; the others keep to the target's phase, which spreads
-//! the checks of all shards and targets over the interval. A check is ended by a reset, as CLB does: no port of
-//! ours waits for its end.
+//! The first check comes at once, so that a fresh target, or one whose address is another machine's now, is known soon; the
+//! others keep to the target's phase, which spreads the checks of all shards and targets over the interval. A check is ended
+//! by a reset, as CLB does: no port of ours waits for its end.
 
 use std::hash::BuildHasher;
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::connect::{self, Origin};
 use super::group::{Group, TargetState};
 use super::run::Shard;
-use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion, TargetKind};
+use crate::config::{CheckMethod, CheckProtocol, HealthCheck, HttpCheck, HttpVersion};
 use crate::health::{self, Failure};
 use crate::l7::framing::ResponseHead;
-use crate::ring::{Ring, Stream, TcpStream, options};
+use crate::ring::{Ring, Stream, TcpStream};
 
 /// A reload that changes the plan is seen after so long, however long the interval.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -67,14 +67,19 @@ fn current_plan(shard: &Shard, group: &Group, target: &TargetState) -> Option<He
 
 async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &HealthCheck) {
     let started = quanta::Instant::now();
-    let source = plan.source.or_else(|| match target.kind.get() {
+    let ip = target.address.ip();
+    let origin = if plan.source.is_some() {
+        Origin::Address(plan.source)
+    } else if target.leaves_by_snat() {
         // It hears from the pool, as it does when connections come (requirement G5).
-        TargetKind::Idc => shard.snat.turn(target.address.ip()).next(),
-        TargetKind::Cvm | TargetKind::Eni => shard.address_of_group(group, target.address.ip()),
-    });
-    let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, source))).await;
+        Origin::Pool(shard.snat.turn_of_check(ip, target.checks.get().total()))
+    } else {
+        Origin::Address(group.checks_leave_from(ip))
+    };
+    let answer = shard.ring.timeout(plan.timeout, pin!(probe(&shard.ring, target, plan, origin))).await;
     let outcome = answer.unwrap_or(Err(Failure::Timeout)).map(|()| started.elapsed());
-    if target.is_unbound() {
+    // One that began before the target's address became another machine's says nothing about that.
+    if target.is_unbound() || target.recheck.get() {
         return;
     }
     if let Some(change) = group.observe(target, outcome, plan) {
@@ -83,8 +88,10 @@ async fn check(shard: &Shard, group: &Group, target: &TargetState, plan: &Health
 }
 
 /// One check, to its end. A target that passes is left by a reset, as CLB does: no port of ours waits for its end.
-async fn probe(ring: &Ring, target: &TargetState, plan: &HealthCheck, source: Option<IpAddr>) -> Result<(), Failure> {
-    let stream = connect(ring, target, plan, source).await?;
+async fn probe(ring: &Ring, target: &TargetState, plan: &HealthCheck, origin: Origin) -> Result<(), Failure> {
+    let mut address = target.address;
+    address.set_port(plan.port.unwrap_or(address.port()));
+    let stream = connect::leave(ring, origin, address).await?;
     let passed = match &plan.protocol {
         CheckProtocol::Tcp => Ok(()),
         CheckProtocol::Http(check) => ask(ring, &stream, target, check).await,
@@ -131,16 +138,4 @@ fn question(target: &TargetState, check: &HttpCheck) -> String {
     format!(
         "{method} {path} HTTP/{version}\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     )
-}
-
-async fn connect(
-    ring: &Ring,
-    target: &TargetState,
-    plan: &HealthCheck,
-    source: Option<IpAddr>,
-) -> Result<TcpStream, Failure> {
-    let mut address = target.address;
-    address.set_port(plan.port.unwrap_or(address.port()));
-    let socket = options::target_socket(address, source).map_err(|error| Failure::from_io(&error))?;
-    TcpStream::connect(ring, socket, address).await.map_err(|error| Failure::from_io(&error))
 }

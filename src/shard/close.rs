@@ -6,7 +6,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::group::{Group, TargetState};
@@ -129,17 +128,16 @@ fn log(
     reason: CloseReason,
     lasted_us: u64,
 ) {
-    let balancer = shard.balancer_name();
-    let listener = Arc::clone(&connection.listener.config.borrow().name);
-    let target_group = Arc::clone(&group.config().name);
+    let (snapshot, listener) = (shard.snapshot(), connection.listener.config.borrow());
+    let target_group = group.borrow_config();
     shard.access_log.borrow_mut().record(&Entry {
         ended_at_us: unix_us(SystemTime::now()),
         lasted_us,
-        balancer: &balancer,
-        listener: &listener,
+        balancer: &snapshot.balancer.name,
+        listener: &listener.name,
         client: connection.client,
         connection: connection.number,
-        target_group: &target_group,
+        target_group: &target_group.name,
         missed: &connection.missed.take(),
         target: target.map(|target| target.address),
         received_bytes: connection.client_bytes.get(),

@@ -12,9 +12,8 @@ use super::close::CloseReason;
 use super::group::{Group, Pick, TargetState};
 use super::microseconds;
 use super::run::Shard;
-use super::snat::Turn;
+use super::snat::Sources;
 use super::table::Connection;
-use crate::config::TargetKind;
 use crate::health::Failure;
 use crate::ring::{Ring, Stream, TcpStream, options};
 
@@ -81,18 +80,27 @@ pub(super) async fn attempt(shard: &Shard, group: &Group, target: &Rc<TargetStat
 
 async fn open(shard: &Shard, group: &Group, target: &TargetState) -> Result<TcpStream, Failure> {
     let (ring, address) = (&shard.ring, target.address);
-    let connect_timeout = group.connect_timeout();
-    let connected = if target.kind.get() == TargetKind::Idc {
-        ring.timeout(connect_timeout, pin!(leave_by_snat(ring, shard.snat.turn(address.ip()), address))).await
-    } else {
-        ring.timeout(connect_timeout, pin!(leave_from(ring, None, address))).await
-    };
+    let origin =
+        if target.leaves_by_snat() { Origin::Pool(shard.snat.turn(address.ip())) } else { Origin::Address(None) };
+    let connected = ring.timeout(group.connect_timeout(), pin!(leave(ring, origin, address))).await;
     connected.unwrap_or(Err(Failure::Timeout))
 }
 
-/// From the first address of the pool that has a port left towards the target (requirement G5).
-async fn leave_by_snat(ring: &Ring, turn: Turn, address: SocketAddr) -> Result<TcpStream, Failure> {
-    for source in turn {
+/// Where a connection leaves from.
+pub(super) enum Origin {
+    /// This address, or the kernel's choice.
+    Address(Option<IpAddr>),
+    /// The first address of the pool that has a port left towards the target (requirement G5).
+    Pool(Sources),
+}
+
+/// Connects to `address`, which is a target's, or where it is checked.
+pub(super) async fn leave(ring: &Ring, origin: Origin, address: SocketAddr) -> Result<TcpStream, Failure> {
+    let sources = match origin {
+        Origin::Address(source) => return leave_from(ring, source, address).await,
+        Origin::Pool(sources) => sources,
+    };
+    for source in sources {
         match leave_from(ring, Some(source), address).await {
             Err(Failure::NoSourcePort) => {}
             connected => return connected,

@@ -1,8 +1,10 @@
 //! A target group as this shard runs it: the balancer, and each target's health, load and counters, which outlive reloads.
 
 mod explain;
+#[cfg(test)]
+mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
@@ -28,7 +30,8 @@ pub(super) struct Group {
     balancer: RefCell<Balancer>,
     /// The zone whose targets go first; `None` where zones are no matter.
     own_zone: RefCell<Option<Arc<str>>>,
-    in_use: Cell<bool>,
+    /// Where the listeners listen that use it, in the order of the file.
+    listening: RefCell<Vec<IpAddr>>,
     /// Index of the target of each tag, under all keys that are accepted.
     sessions: RefCell<HashMap<Tag, usize>>,
     /// What `sessions` was made of.
@@ -40,11 +43,11 @@ pub(super) struct Group {
 pub(super) struct TargetState {
     pub(super) address: SocketAddr,
     pub(super) label: Arc<str>,
-    /// A reload may change it.
-    pub(super) kind: Cell<TargetKind>,
+    /// The pool that connections to it leave from, where it is of type idc (requirement G5). A reload may change it.
+    snat_pool: RefCell<Option<Arc<[IpAddr]>>>,
     /// The machine that it was last said to be on.
     instance_id: RefCell<Option<Arc<str>>>,
-    /// Its checker is to check at once.
+    /// Its checker is to check at once: nothing is known of it.
     pub(super) recheck: Cell<bool>,
     pub(super) health: RefCell<TargetHealth>,
     pub(super) checks: Cell<CheckCounts>,
@@ -57,6 +60,15 @@ pub(super) struct TargetState {
     pub(super) idle: RefCell<TargetConnections<TcpStream>>,
     /// Its name in sessions, where its group has any.
     pub(super) tag: Cell<Option<Tag>>,
+}
+
+/// Where a snapshot has a target that was there before.
+enum Place {
+    AsBefore,
+    /// Connections that are made from now on leave from elsewhere.
+    AnotherWay,
+    /// Nothing is known of it yet.
+    AnotherMachine,
 }
 
 /// Whom a connection or request goes to.
@@ -91,11 +103,11 @@ impl Drop for Claim<'_> {
 }
 
 impl TargetState {
-    fn new(config: &Target, checking: Checking, now: SystemTime) -> Rc<Self> {
+    fn new(config: &Target, pool: &Arc<[IpAddr]>, checking: Checking, now: SystemTime) -> Rc<Self> {
         Rc::new(TargetState {
             address: config.address,
             label: Arc::clone(&config.label),
-            kind: Cell::new(config.kind),
+            snat_pool: RefCell::new(snat_pool(config, pool)),
             instance_id: RefCell::new(config.instance_id.clone()),
             recheck: Cell::new(false),
             health: RefCell::new(TargetHealth::new(checking, now)),
@@ -120,14 +132,24 @@ impl TargetState {
         }
     }
 
-    /// Takes over what a snapshot says of where it is. True where its interface is on another machine now, of which nothing is
-    /// known yet.
-    fn moves(&self, config: &Target) -> bool {
-        self.kind.set(config.kind);
+    /// Takes over what a snapshot says of where it is. An address is another machine's when its interface was moved there, or
+    /// its machine was released and another one has got it.
+    fn relocate(&self, config: &Target, pool: &Arc<[IpAddr]>) -> Place {
+        let pool = snat_pool(config, pool);
+        let leaves_as_before = self.snat_pool.replace(pool.clone()) == pool;
         // For a time nobody may know where it is: that is no machine.
-        let Some(now) = &config.instance_id else { return false };
-        let before = self.instance_id.replace(Some(now.clone()));
-        config.kind == TargetKind::Eni && before.is_some_and(|before| before != *now)
+        let machine = config.instance_id.as_ref();
+        let before = machine.and_then(|now| self.instance_id.replace(Some(Arc::clone(now))));
+        match before.filter(|before| machine != Some(before)) {
+            Some(_) => Place::AnotherMachine,
+            None if leaves_as_before => Place::AsBefore,
+            None => Place::AnotherWay,
+        }
+    }
+
+    /// Connections to it leave from an address of the pool (requirement G5).
+    pub(super) fn leaves_by_snat(&self) -> bool {
+        self.snat_pool.borrow().is_some()
     }
 
     fn unbind(&self) {
@@ -143,6 +165,11 @@ impl TargetState {
     /// It is no longer in its group (requirement W3).
     pub(super) fn is_unbound(&self) -> bool {
         self.unbound.get()
+    }
+
+    /// A connection or request runs there, or is being made.
+    pub(super) fn is_busy(&self) -> bool {
+        self.active.get() > 0
     }
 
     pub(super) fn claim(&self) -> Claim<'_> {
@@ -193,6 +220,10 @@ impl TargetState {
     }
 }
 
+fn snat_pool(config: &Target, pool: &Arc<[IpAddr]>) -> Option<Arc<[IpAddr]>> {
+    (config.kind == TargetKind::Idc).then(|| Arc::clone(pool))
+}
+
 impl Group {
     pub(super) fn new(config: &Arc<TargetGroup>, shard: usize) -> Rc<Self> {
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(config) };
@@ -202,7 +233,7 @@ impl Group {
             targets: RefCell::default(),
             own_zone: RefCell::default(),
             leaving: RefCell::default(),
-            in_use: Cell::new(false),
+            listening: RefCell::default(),
             sessions: RefCell::default(),
             named: RefCell::default(),
             shard,
@@ -213,7 +244,12 @@ impl Group {
         Arc::clone(&self.config.borrow())
     }
 
-    /// How often a connection or request may be tried again. Not by `config`: all shards count on its one `Arc`.
+    /// As `config`, for what is done for each connection: all shards count on its one `Arc`.
+    pub(super) fn borrow_config(&self) -> Ref<'_, TargetGroup> {
+        Ref::map(self.config.borrow(), |config| &**config)
+    }
+
+    /// How often a connection or request may be tried again.
     pub(super) fn retries(&self) -> usize {
         self.config.borrow().retries.into()
     }
@@ -225,33 +261,55 @@ impl Group {
 
     /// A listener names it.
     pub(super) fn is_in_use(&self) -> bool {
-        self.in_use.get()
+        !self.listening.borrow().is_empty()
     }
 
-    /// Takes over what a snapshot says of this group. Targets keep their state by address; returns those that are gone.
+    /// The address that its checks leave from by default: that of a listener of the group which names one, of the target's
+    /// family, so that the target's firewall can allow it (requirement H7). Never loopback towards another host.
+    pub(super) fn checks_leave_from(&self, target: IpAddr) -> Option<IpAddr> {
+        let listening = self.listening.borrow();
+        listening.iter().copied().find(|address| {
+            !address.is_unspecified()
+                && address.is_ipv6() == target.is_ipv6()
+                && (!address.is_loopback() || target.is_loopback())
+        })
+    }
+
+    /// Takes over what a snapshot says of this group, which listeners at `listening` use. Targets keep their state by address;
+    /// returns those that are gone.
     pub(super) fn apply(
         &self,
         config: &Arc<TargetGroup>,
         snapshot: &Snapshot,
-        in_use: bool,
-        now: SystemTime,
+        listening: Vec<IpAddr>,
+        (at, now): (Instant, SystemTime),
     ) -> Vec<Rc<TargetState>> {
-        self.in_use.set(in_use);
-        let checking = match (in_use, &config.health_check) {
+        self.listening.replace(listening);
+        let checking = match (self.is_in_use(), &config.health_check) {
             (false, _) => Checking::NotInUse,
             (true, None) => Checking::Off,
             (true, Some(_)) => Checking::On,
         };
         let mut before: HashMap<SocketAddr, Rc<TargetState>> =
             self.targets.take().into_iter().map(|state| (state.address, state)).collect();
+        let pool = &snapshot.balancer.snat_addresses;
         let targets = config.targets.iter().map(|target| {
-            let Some(state) = before.remove(&target.address) else { return TargetState::new(target, checking, now) };
-            if state.moves(target) {
-                state.health.replace(TargetHealth::new(checking, now));
-                state.recheck.set(true);
-                state.idle.borrow_mut().clear();
+            let Some(state) = before.remove(&target.address) else {
+                return TargetState::new(target, pool, checking, now);
+            };
+            match state.relocate(target, pool) {
+                Place::AsBefore => {}
+                Place::AnotherWay => state.idle.borrow_mut().renounce(at),
+                Place::AnotherMachine => {
+                    state.idle.borrow_mut().renounce(at);
+                    state.health.replace(TargetHealth::new(checking, now));
+                    state.recheck.set(true);
+                }
             }
-            state.health.borrow_mut().reconfigure(checking, now);
+            let transition = state.health.borrow_mut().reconfigure(checking, now);
+            if transition.is_some_and(|transition| transition.to == State::Initial) {
+                state.recheck.set(true);
+            }
             state
         });
         let targets = targets.collect();
@@ -297,7 +355,7 @@ impl Group {
 
     /// The group itself is gone. Returns the targets that it had.
     pub(super) fn unbind_all(&self) -> Vec<Rc<TargetState>> {
-        self.in_use.set(false);
+        self.listening.take();
         let targets = self.targets.take();
         targets.iter().for_each(|state| state.unbind());
         let empty = TargetGroup { targets: Vec::new(), ..TargetGroup::clone(&self.config.borrow()) };
@@ -355,9 +413,10 @@ impl Group {
         }
     }
 
-    /// Drops all idle connections: their descriptors are needed.
-    pub(super) fn drop_idle(&self) {
-        self.targets.borrow().iter().for_each(|target| target.idle.borrow_mut().clear());
+    /// Its targets that have idle connections.
+    pub(super) fn add_those_with_idle(&self, targets: &mut Vec<Rc<TargetState>>) {
+        let all = self.targets.borrow();
+        targets.extend(all.iter().filter(|target| !target.idle.borrow().is_empty()).map(Rc::clone));
     }
 
     /// Takes in the end of one check of `target`.
@@ -404,8 +463,8 @@ impl Group {
         };
         GroupReport {
             name: Arc::clone(&config.name),
-            failing_open: self.in_use.get() && balancer.is_failing_open(),
-            leaving_zone: self.in_use.get() && balancer.is_leaving_zone(),
+            failing_open: self.is_in_use() && balancer.is_failing_open(),
+            leaving_zone: self.is_in_use() && balancer.is_leaving_zone(),
             targets: config.targets.iter().zip(&*targets).enumerate().map(target).collect(),
         }
     }

@@ -179,7 +179,7 @@ impl World for Port {
                 Ok(stream) => {
                     self.connection.listener.connected(microseconds(self.now() - started));
                     target.count_request();
-                    return Ok(self.leased(&target, stream, self.now(), keep_alive, Use::First));
+                    return Ok(self.leased(&target, stream, started, keep_alive, Use::First));
                 }
                 Err(connect::Missed::Unbound) => attempts.made -= 1,
                 Err(connect::Missed::Failed(failure)) => {

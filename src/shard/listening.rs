@@ -32,8 +32,8 @@ pub(super) struct Listening {
 pub(super) struct Serving {
     /// Where each connection goes; `None` for http.
     pub(super) relay: Option<Rc<Group>>,
-    /// The document of the Flash policy responder; `None` for others.
-    pub(super) policy: Option<Arc<str>>,
+    /// The document of the Flash policy responder, as this shard has it for itself; `None` for others.
+    pub(super) policy: Option<Rc<str>>,
     /// What each request goes by; `None` for tcp.
     pub(super) terms: Option<Rc<Terms>>,
     /// The groups of the snapshot, by its indices.

@@ -9,7 +9,7 @@ use hdrhistogram::Histogram;
 use super::accept::RefuseReason;
 use super::close::CloseReason;
 use crate::access_log::SinkCounts;
-use crate::acl::SecurityGroup;
+use crate::acl::{RuleCounts, SecurityGroup};
 use crate::config::{Protocol, TargetKind};
 use crate::health::{Failure, LastCheck, Reason, State};
 use crate::l7::{Class, Why};
@@ -109,8 +109,8 @@ pub struct ListenerCounts {
 pub struct SecurityGroupReport {
     /// The rules that were counted by.
     pub group: SecurityGroup,
-    /// Connections that each rule decided about; the last number is of those that no rule was about.
-    pub counts: Vec<u64>,
+    /// What they have decided.
+    pub counts: RuleCounts,
 }
 
 /// Counters of an http listener's requests.
@@ -202,4 +202,12 @@ pub struct CheckCounts {
     pub failed: u64,
     /// This host could not check: no descriptor, no port.
     pub not_made: u64,
+}
+
+impl CheckCounts {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.succeeded + self.failed + self.not_made
+    }
 }

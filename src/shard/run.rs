@@ -7,9 +7,9 @@
 //! those tasks, so a connection sees the old one or the new one and nothing between.
 //! Next: shard/accept.rs.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -37,7 +37,7 @@ use super::table::Table;
 use crate::access_log::{self, Recording, Sink};
 use crate::config::{Listener, Service, Snapshot};
 use crate::health::{Failure, State, Transition};
-use crate::l7::{Exchange, Tag, Terms};
+use crate::l7::{self, Exchange, Tag, Terms};
 use crate::ring::{Bell, Event, Ring, executor};
 
 /// Who a shard is.
@@ -79,8 +79,8 @@ pub(super) struct Shard {
     pub(super) shards: usize,
     pub(super) core: usize,
     connections_max: Cell<usize>,
-    /// See `make_room`.
-    room_made_at: Cell<Instant>,
+    /// The turn in which `make_room` found nothing left to drop.
+    no_idle_at: Cell<Option<Instant>>,
     pub(super) ring: Ring,
     pub(super) table: Table,
     pub(super) access_log: RefCell<Sink>,
@@ -155,7 +155,7 @@ impl Shard {
             shards: setup.shards,
             core: setup.core,
             connections_max: Cell::new(0),
-            room_made_at: Cell::new(ring.now()),
+            no_idle_at: Cell::new(None),
             ring,
             table: Table::default(),
             access_log: RefCell::new(access_log),
@@ -238,13 +238,19 @@ impl Shard {
     }
 
     fn apply_groups(self: &Rc<Self>, snapshot: &Snapshot) {
-        let now = SystemTime::now();
-        let in_use: HashSet<usize> = snapshot.listeners.iter().flat_map(|listener| listener.service.groups()).collect();
+        let now = (self.ring.now(), SystemTime::now());
+        let mut listening: HashMap<usize, Vec<IpAddr>> = HashMap::new();
+        for listener in &snapshot.listeners {
+            for group in listener.service.groups() {
+                listening.entry(group).or_default().push(listener.address.ip());
+            }
+        }
         let mut before = self.groups.take();
         let mut groups = HashMap::with_capacity(snapshot.groups.len());
         for (index, config) in snapshot.groups.iter().enumerate() {
             let group = before.remove(&config.name).unwrap_or_else(|| Group::new(config, self.id));
-            let unbound = group.apply(config, snapshot, in_use.contains(&index), now);
+            let listening = listening.remove(&index).unwrap_or_default();
+            let unbound = group.apply(config, snapshot, listening, now);
             self.end_connections_of(unbound, config.http.as_ref().map(|http| http.deregistration_delay));
             groups.insert(Arc::clone(&config.name), group);
         }
@@ -260,14 +266,20 @@ impl Shard {
 
     /// Unbinding stops a target's flows at once, on both sides; requests in flight and upgraded connections go on for the
     /// deregistration delay (requirement W3). Nothing new reaches the target either way.
-    fn end_connections_of(self: &Rc<Self>, unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+    fn end_connections_of(self: &Rc<Self>, mut unbound: Vec<Rc<TargetState>>, delay: Option<Duration>) {
+        // Nothing begins there any more: where nothing runs, nothing is waited for and nothing kept.
+        unbound.retain(|target| target.is_busy());
         if unbound.is_empty() {
             return;
         }
+        // Hundreds may be looked for among thousands of connections.
+        unbound.sort_unstable_by_key(Rc::as_ptr);
         let end = move |shard: &Shard| {
             shard.table.end_where(CloseReason::TargetUnbound, |connection| {
                 let target = connection.target.borrow();
-                target.as_ref().is_some_and(|target| unbound.iter().any(|unbound| Rc::ptr_eq(unbound, target)))
+                target
+                    .as_ref()
+                    .is_some_and(|target| unbound.binary_search_by_key(&Rc::as_ptr(target), Rc::as_ptr).is_ok())
             });
             shard.ring.note_runnable();
         };
@@ -307,7 +319,7 @@ impl Shard {
         let listenings = snapshot.listeners.iter().map(|config| {
             let (relay, policy) = match &config.service {
                 Service::Relay(group) => (Some(Rc::clone(&groups[*group])), None),
-                Service::FlashPolicy(policy) => (None, Some(Arc::clone(policy))),
+                Service::FlashPolicy(policy) => (None, Some(Rc::from(&**policy))),
                 Service::Http(_) => (None, None),
             };
             let terms = Terms::new(snapshot, config).map(Rc::new);
@@ -386,13 +398,23 @@ impl Shard {
     }
 
     /// Another socket is wanted. A client and its target have two; idle target connections may have what is left of those,
-    /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5).
+    /// and leave in time when it is needed: the kernel closes them a turn or two later (requirement K5). Those that have been
+    /// idle longest go, as many as are missing.
     pub(super) fn make_room(&self) {
         let most = 2 * self.connections_max.get();
-        let now = self.ring.now();
-        // Once a turn: a look at every target for each newcomer would be dear when all are busy.
-        if self.ring.sockets() >= most - most / 16 && self.room_made_at.replace(now) != now {
-            self.each_group(Group::drop_idle);
+        let open_max = most - most / 16;
+        let (open, now) = (self.ring.open_sockets(), self.ring.now());
+        // When all are busy, one look a turn says so.
+        if open < open_max || self.no_idle_at.get() == Some(now) {
+            return;
+        }
+        // And some for those to come: a look at every target for each newcomer would be dear.
+        let missing = open + 1 - open_max + most / 64;
+        let mut targets = Vec::new();
+        self.groups.borrow().values().for_each(|group| group.add_those_with_idle(&mut targets));
+        let mut idle: Vec<_> = targets.iter().map(|target| target.idle.borrow_mut()).collect();
+        if l7::drop_oldest(&mut idle, missing) < missing {
+            self.no_idle_at.set(Some(now));
         }
     }
 
@@ -400,22 +422,9 @@ impl Shard {
         self.draining.get()
     }
 
-    /// The address that checks of a group leave from by default: that of a listener of the group which names one, of the
-    /// target's family, so that the target's firewall can allow it (requirement H7). Never loopback towards another host.
-    pub(super) fn address_of_group(&self, group: &Group, target: IpAddr) -> Option<IpAddr> {
-        let snapshot = self.snapshot.borrow();
-        let name = &group.config().name;
-        let of_group = |listener: &&Arc<Listener>| snapshot.groups_of(listener).iter().any(|group| group.name == *name);
-        snapshot.listeners.iter().filter(of_group).map(|listener| listener.address.ip()).find(|address| {
-            !address.is_unspecified()
-                && address.is_ipv6() == target.is_ipv6()
-                && (!address.is_loopback() || target.is_loopback())
-        })
-    }
-
-    /// `[balancer] name`, as of now.
-    pub(super) fn balancer_name(&self) -> Arc<str> {
-        Arc::clone(&self.snapshot.borrow().balancer.name)
+    /// As of now. Not to be cloned for a connection: all shards count on its one `Arc`.
+    pub(super) fn snapshot(&self) -> Ref<'_, Arc<Snapshot>> {
+        self.snapshot.borrow()
     }
 
     /// One line for a series of failures, not one each.

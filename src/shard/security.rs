@@ -4,12 +4,12 @@
 //!                   `---------drop-------`------------> reset, counted (shard/accept.rs)
 //!
 //! Counts belong to a list of rules: while a reload leaves it as it is they go on, and a list that changed starts anew,
-//! as the number of a rule would mean another one.
+//! as the number of a rule would mean another one. Whether it changed is seen by its address in memory (config/sharing.rs).
 
 use std::io;
 
 use super::report::SecurityGroupReport;
-use crate::acl::{SecurityGroup, Verdict};
+use crate::acl::{RuleCounts, SecurityGroup, Verdict};
 
 /// A listening socket has no filter, though it was to have one.
 pub fn warn_not_filtered(listener: &str, error: &io::Error) {
@@ -27,30 +27,56 @@ pub fn warn_not_filtered(listener: &str, error: &io::Error) {
 #[derive(Default)]
 pub(super) struct Decisions {
     group: SecurityGroup,
-    /// By rule; the last is for those whom none was about.
-    counts: Vec<u64>,
+    counts: RuleCounts,
 }
 
 impl Decisions {
     pub(super) fn of(group: &SecurityGroup) -> Self {
-        Decisions { group: group.clone(), counts: vec![0; group.rules().len() + 1] }
+        Decisions { group: group.clone(), counts: RuleCounts::new(group) }
     }
 
     /// The group of another snapshot.
     pub(super) fn apply(&mut self, group: &SecurityGroup) {
-        if self.group != *group {
+        if !self.group.is(group) {
             *self = Decisions::of(group);
         }
     }
 
     pub(super) fn count(&mut self, verdict: Verdict) {
-        let unmatched = self.group.rules().len();
-        if let Some(count) = self.counts.get_mut(verdict.rule.unwrap_or(unmatched)) {
-            *count += 1;
-        }
+        self.counts.count(verdict);
     }
 
     pub(super) fn report(&self) -> SecurityGroupReport {
         SecurityGroupReport { group: self.group.clone(), counts: self.counts.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acl::{Action, RULES_COUNTED_MAX, Rule};
+
+    fn group(rules: usize) -> SecurityGroup {
+        let rule = Rule { action: Action::Accept, sources: Vec::new(), transport: None, ports: Vec::new() };
+        SecurityGroup::new(vec![rule; rules])
+    }
+
+    #[test]
+    fn counts_go_on_while_the_list_is_the_same_in_memory_and_start_anew_with_another() {
+        let same = group(2);
+        let mut decisions = Decisions::of(&same);
+        decisions.count(Verdict { allowed: true, rule: Some(1) });
+        decisions.apply(&same.clone());
+        assert_eq!(decisions.report().counts.by_rule, [0, 1]);
+        decisions.apply(&group(3));
+        assert_eq!(decisions.report().counts.by_rule, [0; 3]);
+    }
+
+    #[test]
+    fn a_report_of_a_long_list_is_short() {
+        let mut decisions = Decisions::of(&group(100_000));
+        decisions.count(Verdict { allowed: true, rule: Some(99_999) });
+        let counts = decisions.report().counts;
+        assert_eq!((counts.by_rule.len(), counts.beyond), (RULES_COUNTED_MAX, Some([1, 0])));
     }
 }

@@ -1,8 +1,9 @@
-//! Where connections to idc targets leave from: the addresses of `snat_addresses` in turns (requirement G5).
+//! Where connections to idc targets, and their checks, leave from: the addresses of `snat_addresses` in turns (requirement G5).
 //!
 //!     turn --> first source --no port left, not of this host--> next source --> ... --> none: the attempt has failed
 //!
-//! Each shard takes its own turns, and shards begin at different addresses.
+//! Each shard takes its own turns, and shards begin at different addresses. A target's checks have turns of their own, by their
+//! number: they take none of the connections', and come from every address of the pool however many targets there are.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -12,11 +13,13 @@ use std::rc::Rc;
 pub(super) struct Snat {
     v4: RefCell<Rc<[IpAddr]>>,
     v6: RefCell<Rc<[IpAddr]>>,
+    shard: usize,
+    /// Of the next connection.
     next: Cell<usize>,
 }
 
-/// The sources that one connection may leave from, each once.
-pub(super) struct Turn {
+/// The addresses of the pool that one connection may leave from, each once.
+pub(super) struct Sources {
     addresses: Rc<[IpAddr]>,
     first: usize,
     given: usize,
@@ -26,7 +29,7 @@ impl Snat {
     /// An empty pool.
     pub(super) fn new(shard: usize) -> Self {
         let none = || RefCell::new(Rc::default());
-        Snat { v4: none(), v6: none(), next: Cell::new(shard) }
+        Snat { v4: none(), v6: none(), shard, next: Cell::new(shard) }
     }
 
     /// Takes over what a snapshot says.
@@ -36,16 +39,26 @@ impl Snat {
         self.v6.replace(v6.into());
     }
 
-    /// The sources for a connection to `target`, which are of its family.
-    pub(super) fn turn(&self, target: IpAddr) -> Turn {
-        let pool = if target.is_ipv4() { &self.v4 } else { &self.v6 };
+    /// Takes the next turn: the sources of a connection to `target`.
+    pub(super) fn turn(&self, target: IpAddr) -> Sources {
         let first = self.next.get();
         self.next.set(first.wrapping_add(1));
-        Turn { addresses: Rc::clone(&pool.borrow()), first, given: 0 }
+        self.sources(target, first)
+    }
+
+    /// The sources of the `number`th check of `target`.
+    pub(super) fn turn_of_check(&self, target: IpAddr, number: u64) -> Sources {
+        // It fits: Weir runs on 64 bits.
+        self.sources(target, self.shard.wrapping_add(usize::try_from(number).unwrap_or(0)))
+    }
+
+    fn sources(&self, target: IpAddr, first: usize) -> Sources {
+        let pool = if target.is_ipv4() { &self.v4 } else { &self.v6 };
+        Sources { addresses: Rc::clone(&pool.borrow()), first, given: 0 }
     }
 }
 
-impl Iterator for Turn {
+impl Iterator for Sources {
     type Item = IpAddr;
 
     fn next(&mut self) -> Option<IpAddr> {
@@ -78,11 +91,26 @@ mod tests {
     }
 
     #[test]
+    fn r_g5_checks_go_round_the_addresses_too_and_take_no_turn_of_the_connections() {
+        let snat = Snat::new(1);
+        snat.apply(&["10.0.0.1", "10.0.0.2"].map(ip));
+        let [a, b] = [ip("10.0.0.1"), ip("10.0.0.2")];
+        for number in 0..4 {
+            let (first, second) = if number % 2 == 0 { (b, a) } else { (a, b) };
+            for target in ["192.168.0.1", "192.168.0.2", "192.168.0.3"].map(ip) {
+                assert_eq!(snat.turn_of_check(target, number).collect::<Vec<_>>(), [first, second], "{number}");
+            }
+            assert_eq!(snat.turn(ip("192.168.0.1")).next(), Some(first), "{number}");
+        }
+    }
+
+    #[test]
     fn turns_go_on_for_ever() {
         let snat = Snat::new(usize::MAX);
         snat.apply(&["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(ip));
         for _ in 0..3 {
             assert_eq!(snat.turn(ip("192.168.0.1")).count(), 3);
+            assert_eq!(snat.turn_of_check(ip("192.168.0.1"), u64::MAX).count(), 3);
         }
     }
 }

@@ -31,6 +31,21 @@ fn r_h3_a_target_goes_through_initial_healthy_unhealthy_and_comes_back_by_itself
     assert_eq!(weir.health("app", target.address)["reason"], "Target.FailedHealthChecks");
 }
 
+/// A listener that comes back to a group finds its targets unchecked: what was known of them is old.
+#[test]
+fn r_h3_a_group_that_is_used_again_is_checked_at_once_however_long_its_interval() {
+    let target = Target::start(handlers::identify("a"));
+    let (mut config, _) = Config::relay(&[target.address]);
+    config.app().check = r#"protocol = "tcp", interval = "300s", timeout = "2s""#.into();
+    let mut weir = Weir::start(config.group(Group::new("other").target(target.address, 10)));
+    for _ in 0..4 {
+        weir.wait_for_state("app", target.address, "healthy");
+        weir.change(|config| config.web().group = "other".into());
+        weir.change(|config| config.web().group = "app".into());
+    }
+    weir.wait_for_state("app", target.address, "healthy");
+}
+
 #[test]
 fn r_h5_the_api_tells_the_last_check_its_error_and_a_hint() {
     let mut target = Target::start(handlers::identify("a"));

@@ -2,16 +2,21 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Mutex, mpsc};
+use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::support::config::Config;
 use crate::support::target::Target;
 use crate::support::weir::{self, Reload, Weir};
-use crate::support::{admin, client, handlers, http, http_target, place, wait_until};
+use crate::support::{PATIENCE, admin, client, handlers, http, http_target, place, wait_until};
 
 /// A check every five minutes: only the first one comes while a test runs, but for what is asked for.
 const SLOW_CHECK: &str = r#"protocol = "tcp", interval = "300s", timeout = "2s""#;
+
+/// Idle connections outlive any test.
+const KEPT: &str = "keep_alive = { idle_timeout = \"1h\" }";
 
 /// One listener before one target, which is named by `name` and found in these tables.
 fn config(target: SocketAddr, name: &str, tables: &str) -> (Config, SocketAddr) {
@@ -79,6 +84,67 @@ fn r_g3_an_eni_that_moves_keeps_its_target_which_is_checked_at_once() {
     });
     assert_eq!(weir.target("app", target.address)["instance_id"], "ins-2");
     assert_eq!(client::ask(web).expect("an answer"), "a");
+}
+
+/// A target that answers requests for `/slow` one by one, as the test says.
+fn slow_target() -> (Target, mpsc::Sender<()>) {
+    let (gate, opened) = mpsc::channel();
+    let opened = Mutex::new(opened);
+    let target = Target::start(http_target::serve(move |request| {
+        if request.line.contains("/slow") {
+            let _ = opened.lock().expect("no panic under it").recv_timeout(PATIENCE);
+        }
+        http_target::ok("a")
+    }));
+    (target, gate)
+}
+
+/// An http listener before one eni target on machine `ins-1`; `keys` are the group's.
+fn http_config(target: &Target, keys: &str) -> (Config, SocketAddr) {
+    let (mut config, web) = Config::http(&[]);
+    config.keys = machines(target.address, "ins-1");
+    config.app().keys =
+        format!("target = [{{ type = \"eni\", eni_id = \"eni-1\", port = {} }}]\n{keys}", target.address.port());
+    (config, web)
+}
+
+#[test]
+fn r_g3_a_check_of_the_machine_of_before_says_nothing_about_the_new_one() {
+    let (target, gate) = slow_target();
+    let (mut config, _) = http_config(&target, "");
+    config.app().check = r#"protocol = "http", path = "/slow", interval = "300s", timeout = "60s""#.into();
+    let mut weir = Weir::start(config.shards(1));
+    wait_until("its check is under way", || target.visits().len() == 1);
+    weir.change(|config| config.keys = machines(target.address, "ins-2"));
+    gate.send(()).expect("it waits");
+    wait_until("it is checked again", || target.visits().len() == 2);
+    assert_eq!(weir.metric("weir_target_group_targets", &[("state", "initial")]), 1);
+    gate.send(()).expect("it waits");
+    weir.wait_for_state("app", target.address, "healthy");
+}
+
+/// One kept connection is idle when the interface moves, another one has a request on it: both lead to the machine of before.
+#[test]
+fn r_g3_an_eni_that_moves_leaves_its_kept_connections_behind() {
+    let (target, gate) = slow_target();
+    let (config, web) = http_config(&target, KEPT);
+    let mut weir = Weir::start(config.shards(1));
+    let idle = |weir: &Weir| weir.metric("weir_target_connections_idle", &[]);
+
+    let slow = thread::spawn(move || http::ask(web, http::get("/slow")).map(|answer| answer.text()));
+    wait_until("it is under way", || target.visits().len() == 1);
+    assert_eq!(http::visit(web).expect("an answer"), "a");
+    assert_eq!((idle(&weir), target.visits().len()), (1, 2));
+    weir.change(|config| config.app().keys += "\nretries = 1");
+    assert_eq!(idle(&weir), 1, "a reload that leaves the target where it is leaves what is kept");
+
+    weir.change(|config| config.keys = machines(target.address, "ins-2"));
+    assert_eq!(idle(&weir), 0);
+    gate.send(()).expect("it waits");
+    assert_eq!(slow.join().expect("no panic").expect("an answer"), "a", "a request that runs goes on");
+    assert_eq!(idle(&weir), 0, "and its connection is not kept");
+    assert_eq!(http::visit(web).expect("an answer"), "a");
+    assert_eq!((idle(&weir), target.visits().len()), (1, 3), "the next one is new, and kept");
 }
 
 #[test]

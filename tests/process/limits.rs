@@ -112,10 +112,43 @@ fn r_k5_out_of_descriptors_newcomers_are_reset_and_established_connections_work(
 #[test]
 fn r_k5_idle_target_connections_give_way_when_descriptors_run_short() {
     const CLIENTS: usize = 100;
-    let targets = ["a", "b", "c"].map(|name| Target::start(all_at_once(name, CLIENTS)));
+    let (weir, web, _targets) = three_groups(CLIENTS);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(web).expect("there is room")).collect();
+    ["a", "b", "c", "a"].iter().for_each(|name| all_ask(&mut clients, name));
+    assert_eq!(weir.metric("weir_http_errors_total", &[]), 0);
+}
+
+/// Clients that only connect take the room of as many idle connections to targets as they are, and the oldest of those.
+#[test]
+fn r_k5_no_more_idle_target_connections_go_than_descriptors_are_missing() {
+    const CLIENTS: usize = 70;
+    const TOO_MANY: usize = 5;
+    let (weir, web, _targets) = three_groups(CLIENTS);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(web).expect("there is room")).collect();
+    ["a", "b"].iter().for_each(|name| all_ask(&mut clients, name));
+    let idle = |group| weir.metric("weir_target_connections_idle", &[("target_group", group)]);
+    wait_until("all are idle", || (idle("app"), idle("b")) == (CLIENTS, CLIENTS));
+    let most = 2 * weir.metric("weir_shard_connections_max", &[]);
+    // All that may be open at once are: src/shard/run.rs, make_room.
+    let room = most - most / 16 - 3 * CLIENTS;
+    clients.extend((0..room).map(|_| Client::connect(web).expect("there is room")));
+    weir.wait_for_connections(CLIENTS + room);
+    assert_eq!((idle("app"), idle("b")), (CLIENTS, CLIENTS));
+    clients.extend((0..TOO_MANY).map(|_| Client::connect(web).expect("there is room")));
+    weir.wait_for_connections(clients.len());
+    let left = idle("app");
+    assert!(left <= CLIENTS - TOO_MANY && left + TOO_MANY + most / 64 >= CLIENTS, "{left} of {CLIENTS} are left");
+    assert_eq!(idle("b"), CLIENTS, "they have been idle for less long");
+}
+
+/// Under 400 descriptors: requests for `/b` and `/c` go to groups `b` and `c`, others to `app`, whose target is `a`. Each target
+/// answers `count` requests at a time.
+fn three_groups(count: usize) -> (Weir, SocketAddr, [Target; 3]) {
+    let targets = ["a", "b", "c"].map(|name| Target::start(all_at_once(name, count)));
     let (mut config, web) = Config::http(&[targets[0].address]);
     config = config.group(Group::http("b").target(targets[1].address, 10));
     config = config.group(Group::http("c").target(targets[2].address, 10));
+    config.groups.iter_mut().for_each(|group| group.keys = "keep_alive = { idle_timeout = \"1h\" }".into());
     config.web().tables = r#"
         [[listener.rule]]
         priority = 1
@@ -127,15 +160,15 @@ fn r_k5_idle_target_connections_give_way_when_descriptors_run_short() {
         action = { forward = "c" }
         "#
     .into();
-    let weir = Weir::start_under(&["prlimit", "--nofile=400:400"], config.shards(1), &[]);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(web).expect("there is room")).collect();
-    for name in ["a", "b", "c", "a"] {
-        clients.iter_mut().for_each(|client| client.send(http::get(&format!("/{name}"))).expect("sent"));
-        for client in &mut clients {
-            assert_eq!(client.receive().expect("an answer").text(), name);
-        }
+    (Weir::start_under(&["prlimit", "--nofile=400:400"], config.shards(1), &[]), web, targets)
+}
+
+/// Each client asks for the target of this name; all of their requests are in flight at once.
+fn all_ask(clients: &mut [Client], name: &str) {
+    clients.iter_mut().for_each(|client| client.send(http::get(&format!("/{name}"))).expect("sent"));
+    for client in clients {
+        assert_eq!(client.receive().expect("an answer").text(), name);
     }
-    assert_eq!(weir.metric("weir_http_errors_total", &[]), 0);
 }
 
 /// Answers with its name once `count` requests are there at once, and again with the next `count`.

@@ -17,6 +17,7 @@ mod dashboards;
 mod drain;
 mod explain;
 mod flash;
+mod growth;
 mod health;
 mod http_checks;
 mod http_corpus;

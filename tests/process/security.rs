@@ -105,12 +105,10 @@ fn r_a2_a_change_is_about_new_connections_at_once_and_leaves_those_that_run() {
     let mut weir = Weir::start(config);
     let (mut stream, _) = client::greeted(web).expect("a greeting");
     weir.change(|config| config.web().keys = group(&[NOBODY]));
-    for _ in 0..20 {
-        assert!(client::newcomer_is_reset(client::connect(web)), "on every shard");
-    }
+    weir.on_every_shard(|| assert!(client::newcomer_is_reset(client::connect(web))));
     client::exchange(&mut stream, b"still here").expect("it lives");
     weir.change(|config| config.web().keys = group(&[ALL]));
-    client::greeted(web).expect("a greeting");
+    weir.on_every_shard(|| _ = client::greeted(web).expect("a greeting"));
 }
 
 #[test]
@@ -200,6 +198,13 @@ fn hears_nothing(from: impl Into<IpAddr>, to: SocketAddr) -> bool {
     connected.is_err_and(|error| error.kind() == ErrorKind::TimedOut)
 }
 
+/// A connection to target `a`, which has said its name.
+fn greeted_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let mut stream = connect(from, to).expect("it is let in");
+    stream.read_exact(&mut [0; 2]).expect("a greeting");
+    stream
+}
+
 fn kernel_drops(weir: &Weir) -> usize {
     weir.metric("weir_listener_kernel_drops_total", &[("listener", "web")])
 }
@@ -243,14 +248,13 @@ fn r_a2_silent_a_change_reaches_the_filter_of_every_shard_and_leaves_connections
     let mut weir = Weir::start(config);
     let (mut stream, _) = client::greeted(web).expect("a greeting");
     weir.change(|config| config.web().keys = group(&[r#"{ action = "accept", source = "127.9.0.0/16" }"#]));
-    assert!(hears_nothing(STRANGER, web));
+    // Who is let in proves that the shard which the other one meets is each of them.
+    weir.on_every_shard(|| {
+        assert!(hears_nothing(STRANGER, web));
+        drop(greeted_from(CLIENT_A, web));
+    });
     client::exchange(&mut stream, &vec![7; 100_000]).expect("its segments pass, though its address is dropped by now");
-    let (mut inside, _) = {
-        let stream = connect(CLIENT_A, web).expect("it is let in");
-        let mut name = [0; 2];
-        (&stream).read_exact(&mut name).expect("a greeting");
-        (stream, name)
-    };
+    let mut inside = greeted_from(CLIENT_A, web);
     // It inherits the filter; when a list changes, the old one must not cut it off.
     weir.change(|config| config.web().keys = group(&[NOBODY]));
     assert!(hears_nothing(CLIENT_A, web) && hears_nothing(STRANGER, web));
@@ -266,9 +270,7 @@ fn r_a2_silent_a_change_reaches_the_filter_of_every_shard_and_leaves_connections
         config.keys = String::new();
         config.web().keys = group(&[NOBODY]);
     });
-    for _ in 0..20 {
-        assert!(client::newcomer_is_reset(connect(STRANGER, web)), "no shard keeps its filter");
-    }
+    weir.on_every_shard(|| assert!(client::newcomer_is_reset(connect(STRANGER, web)), "no shard keeps its filter"));
 }
 
 #[test]
@@ -288,7 +290,5 @@ fn r_a2_silent_a_list_that_fits_no_filter_is_said_and_resets_at_accept() {
     assert!(hears_nothing(Ipv4Addr::new(127, 8, 12, 18), web) && gets_in(Ipv4Addr::new(127, 8, 12, 19), web));
     weir.change(|config| config.web().keys = long);
     assert!(weir.log().contains("take more than the 4096 instructions"), "{}", weir.log());
-    for _ in 0..20 {
-        assert!(!gets_in(dropped, web) && gets_in(CLIENT_A, web));
-    }
+    weir.on_every_shard(|| assert!(!gets_in(dropped, web) && gets_in(CLIENT_A, web)));
 }

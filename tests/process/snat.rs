@@ -15,6 +15,8 @@ const FAR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 77, 1
 const SNAT: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 8), Ipv4Addr::new(10, 77, 0, 9)];
 /// Of this host, and not of the pool.
 const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// Of nobody.
+const NOT_OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
 const ADDRESSES: [Ipv4Addr; 4] = [Ipv4Addr::new(192, 168, 77, 1), SNAT[0], SNAT[1], NEAR];
 
 /// One listener before one idc target, with this pool.
@@ -78,11 +80,81 @@ fn r_g5_requests_and_checks_of_idc_targets_leave_from_the_snat_pool_too() {
     });
 }
 
+/// The first address of the pool is not this host's: no check, and no connection, can leave from there.
+#[test]
+fn r_g5_a_check_leaves_from_the_next_address_where_one_cannot_be_used() {
+    const NAME: &str = "snat::r_g5_a_check_leaves_from_the_next_address_where_one_cannot_be_used";
+    namespace::inside(NAME, &ADDRESSES, || {
+        let far = Target::start_at(FAR, handlers::identify("far"));
+        let (mut config, _) = config(&[NOT_OURS, SNAT[0]]);
+        config.app().check = QUICK_CHECK.into();
+        let weir = Weir::start(config);
+        let checks = |result| weir.metric("weir_target_checks_total", &[("result", result)]);
+        wait_until("each address has had its turn", || checks("succeeded") >= 4);
+        assert_eq!((checks("not_made"), checks("failed")), (0, 0));
+        assert_eq!(far.visitors(), [IpAddr::from(SNAT[0])].into());
+    });
+}
+
+/// Between two connections there is always one check.
+#[test]
+fn r_g5_checks_take_no_turn_of_the_connections() {
+    const NAME: &str = "snat::r_g5_checks_take_no_turn_of_the_connections";
+    namespace::inside(NAME, &ADDRESSES, || {
+        let far = Target::start_at(FAR, handlers::identify("far"));
+        let checked = Target::start_at(SocketAddr::new(FAR.ip(), 8081), handlers::identify("checked"));
+        let (mut config, web) = config(&SNAT);
+        config.app().check = format!("{QUICK_CHECK}, port = 8081");
+        let weir = Weir::start(config);
+        weir.wait_for_state("app", FAR, "healthy");
+        let [a, b] = SNAT.map(IpAddr::from);
+        for _ in 0..6 {
+            let before = sources(&checked).len();
+            wait_until("it is checked", || sources(&checked).len() > before);
+            assert_eq!(client::ask(web).expect("an answer"), "far");
+        }
+        assert_eq!(sources(&far), [a, b, a, b, a, b]);
+        assert_eq!(checked.visitors(), [a, b].into());
+    });
+}
+
+/// A kept connection is used while it is as a new one would be: from the pool as it is now, or not from the pool.
+#[test]
+fn r_g5_kept_connections_go_when_the_way_to_their_target_changes() {
+    const NAME: &str = "snat::r_g5_kept_connections_go_when_the_way_to_their_target_changes";
+    namespace::inside(NAME, &ADDRESSES, || {
+        let far = Target::start_at(FAR, http_target::named("far"));
+        let (mut config, web) = config(&SNAT);
+        config.web().protocol = "http";
+        config.app().protocol = "http";
+        config.app().keys += "\nkeep_alive = { idle_timeout = \"1h\" }";
+        let mut weir = Weir::start(config);
+        let idle = |weir: &Weir| weir.metric("weir_target_connections_idle", &[]);
+        let visit = || {
+            assert_eq!(http::visit(web).expect("an answer"), "far");
+            sources(&far)
+        };
+        let [a, b] = SNAT.map(IpAddr::from);
+        assert_eq!(visit(), [a]);
+        weir.change(|config| config.app().keys += "\nretries = 1");
+        assert_eq!(visit(), [a], "it is used again");
+
+        weir.change(|config| config.keys = config.keys.replace(&format!("\"{}\", ", SNAT[0]), ""));
+        assert_eq!(idle(&weir), 0, "it left from what is no more in the pool");
+        assert_eq!(visit(), [a, b]);
+        weir.change(|config| config.app().keys = config.app().keys.replace("idc", "cvm"));
+        assert_eq!(idle(&weir), 0);
+        assert!(!SNAT.map(IpAddr::from).contains(&visit()[2]), "the pool is for idc targets");
+        weir.change(|config| config.app().keys = config.app().keys.replace("cvm", "idc"));
+        assert_eq!(idle(&weir), 0);
+        assert_eq!(visit()[3], b);
+    });
+}
+
 /// Four ports for outgoing connections, and an address more for the pool than the host has.
 #[test]
 fn r_g5_an_address_without_a_free_port_gives_way_to_the_next() {
     const NAME: &str = "snat::r_g5_an_address_without_a_free_port_gives_way_to_the_next";
-    const NOT_OURS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
     namespace::inside(NAME, &ADDRESSES, || {
         let far = Target::start_at(FAR, handlers::greet_and_echo("far"));
         let (config, web) = config(&[NOT_OURS, SNAT[0], SNAT[1]]);

@@ -1,5 +1,6 @@
 //! The admin endpoint as its users see it: HTTP, JSON, Prometheus text.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
@@ -58,6 +59,17 @@ struct Series {
 impl Metrics {
     pub fn parse(text: &str) -> Self {
         Metrics(text.lines().filter(|line| !line.starts_with('#')).filter_map(series).collect())
+    }
+
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Values of a label, each once.
+    pub fn labels(&self, label: &str) -> BTreeSet<&str> {
+        let labels = self.0.iter().flat_map(|series| &series.labels);
+        labels.filter(|(name, _)| name == label).map(|(_, value)| &**value).collect()
     }
 
     /// Sum of the series of `name` that have these labels; `None` if there is none.

@@ -167,6 +167,21 @@ impl Weir {
         wait_until(&format!("{count} connections are open"), || self.metric("weir_connections_active", &[]) == count);
     }
 
+    /// Does something that makes connections until each shard has accepted one of them. A connection goes to the shard of the
+    /// core that it came by, which on loopback is its client's.
+    pub fn on_every_shard(&self, what: impl Fn() + Sync) {
+        let metrics = self.metrics();
+        let shards: Vec<String> = (0..self.config.shards).map(|shard| shard.to_string()).collect();
+        let accepted = |metrics: &Metrics, shard: &str| {
+            metrics.count("weir_shard_connections_accepted_total", &[("shard", shard)])
+        };
+        wait_until("every shard has accepted one", || {
+            proc::cores().into_iter().for_each(|core| proc::on_core(core, &what));
+            let now = self.metrics();
+            shards.iter().all(|shard| accepted(&now, shard) > accepted(&metrics, shard))
+        });
+    }
+
     pub fn resident_bytes(&self) -> u64 {
         proc::resident_bytes(self.pid())
     }

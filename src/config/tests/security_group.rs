@@ -1,5 +1,7 @@
 //! Security groups as an operator writes them (requirements A1, A2, A3).
 
+use std::sync::Arc;
+
 use super::*;
 use crate::acl::{SocketFilter, Transport};
 
@@ -169,4 +171,32 @@ fn r_a1_a_group_is_a_list_of_tables() {
         silent,
         ["lb.toml:2: [balancer]: security_group_drop: \"quiet\" is not known; choose \"reset\" or \"silent\""]
     );
+}
+
+#[test]
+fn a_reload_keeps_lists_and_listeners_that_it_leaves_as_they_were() {
+    let rules = |source: &str| format!("security_group = [{{ action = \"drop\", source = \"{source}\" }}]");
+    let text = |balancer: &str, of_x: &str, retries: u8| {
+        let x = listener("x", "0.0.0.0:81", &rules(of_x));
+        let y = listener("y", "0.0.0.0:82", &rules("10.9.0.0/16"));
+        format!("[balancer]\n{}\n{GOOD}retries = {retries}\n{x}{y}", rules(balancer))
+    };
+    let before = good(&text("10.0.0.0/8", "10.1.0.0/16", 1));
+    let after = |text: &str| {
+        let after = good(text);
+        let shared = good(text).sharing_with(&before);
+        assert_eq!(Snapshot { cookie_keys: after.cookie_keys.clone(), ..shared.clone() }, after, "it says the same");
+        let balancer = shared.balancer.security_group.is(&before.balancer.security_group);
+        let listeners = ["x", "y"].map(|name| {
+            let [old, new] = [&before, &shared].map(|snapshot| {
+                snapshot.listeners.iter().find(|listener| &*listener.name == name).expect("it is there")
+            });
+            (Arc::ptr_eq(old, new), new.security_group.is(&old.security_group))
+        });
+        (balancer, listeners)
+    };
+    assert_eq!(after(&text("10.0.0.0/8", "10.1.0.0/16", 2)), (true, [(true, true); 2]));
+    assert_eq!(after(&text("10.0.0.0/8", "10.2.0.0/16", 1)), (true, [(false, false), (true, true)]));
+    // A listener has the balancer's list compiled in.
+    assert_eq!(after(&text("10.0.0.0/9", "10.1.0.0/16", 1)), (false, [(false, true); 2]));
 }

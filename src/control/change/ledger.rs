@@ -101,8 +101,8 @@ impl Desired {
     pub(super) fn like_at_start(self, old: &Snapshot) -> Desired {
         let (cores, state_dir) = (old.cores.clone(), old.state_dir.clone());
         let admin = old.admin.renewed(&self.base.admin);
-        let base = Arc::new(Snapshot { cores, admin, state_dir, ..Snapshot::clone(&self.base) });
-        Desired { base, ..self }
+        let base = Snapshot { cores, admin, state_dir, ..Snapshot::clone(&self.base) };
+        Desired { base: Arc::new(base.sharing_with(old)), ..self }
     }
 
     fn settled(mut self) -> Desired {

@@ -99,7 +99,8 @@ mod tests {
     }
 
     fn apply(group: &Group, snapshot: &Snapshot) {
-        group.apply(&snapshot.groups[0], snapshot, true, SystemTime::UNIX_EPOCH);
+        let now = (quanta::Instant::now(), SystemTime::UNIX_EPOCH);
+        group.apply(&snapshot.groups[0], snapshot, vec![client()], now);
     }
 
     /// Those of this process, which every snapshot here has.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::acl::{Rule, SecurityGroup, Transport};
-use crate::metrics::Decided;
+use crate::metrics;
 use crate::shard::SecurityGroupReport;
 
 /// Null where there is no rule: everyone may connect.
@@ -14,8 +14,8 @@ pub(super) fn security_group<'r>(
     if group.is_empty() {
         return Value::Null;
     }
-    let decided = Decided::of(group, &reports.collect::<Vec<_>>());
-    let rules = group.rules().iter().zip(&decided.shown).enumerate();
+    let decided = metrics::summed(group, &reports.collect::<Vec<_>>());
+    let rules = group.rules().iter().zip(&decided.by_rule).enumerate();
     json!({
         "rules": rules.map(|(index, (rule, count))| shown(index + 1, rule, *count)).collect::<Vec<_>>(),
         "rules_total": group.rules().len(),
