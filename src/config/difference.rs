@@ -19,6 +19,7 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         ("[balancer]", old.balancer != new.balancer),
         ("[access_log]", old.access_log != new.access_log),
         ("secret_file", old.cookie_keys != new.cookie_keys),
+        ("webhook_key_file", old.webhook_keys != new.webhook_keys),
     ] {
         if changed {
             lines.push(format!("{name}: changed"));

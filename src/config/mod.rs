@@ -23,6 +23,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod values;
+mod webhook;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub use snapshot::{
     HealthCheck, Http, HttpCheck, HttpGroup, HttpVersion, Hygiene, KeepAlive, Listener, LogFormat, LogTo, Managed,
     Protocol, SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
+
+pub use webhook::{WebhookKeys, WebhookKeysError};
 
 use error::{Report, Wrong};
 use files::Files;

@@ -38,6 +38,7 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
         name if name.contains("missing") => return Err(io::Error::from_raw_os_error(2)),
         name if name.contains("large") => vec![b'x'; bytes_max],
         name if name.contains("short") => b"0123456789\n".to_vec(),
+        name if name.contains("webhook") => b"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n".to_vec(),
         name if name.contains("secret") => format!("{}\n", "5a".repeat(32)).into_bytes(),
         name => name.as_bytes().to_vec(),
     };

@@ -65,7 +65,8 @@ fn the_defaults_that_the_sample_shows_are_those_that_hold() {
         .lines()
         .map(|line| match line.strip_prefix("# ") {
             Some(rest)
-                if rest.contains(" = ") && !["token_file", "secret_file"].iter().any(|key| rest.starts_with(key)) =>
+                if rest.contains(" = ")
+                    && !["token_file", "secret_file", "webhook_key_file"].iter().any(|key| rest.starts_with(key)) =>
             {
                 format!("{rest}\n")
             }
