@@ -36,6 +36,7 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
         last_success: state.reloads.last_success,
         log_lines_dropped: control.log_lines_dropped(),
         access_log: control.given.access_log.counts(),
+        webhooks: control.webhooks.counts(),
         draining: state.phase == Phase::Draining,
         process: Process::now(control.given.started_at),
     };
