@@ -158,7 +158,7 @@ mod tests {
             assert_eq!(WebhookKeys::parse(&format!("{KEY}\n{bad}")), not_a_key(2));
         }
         assert_eq!(WebhookKeys::parse("# none\n\n"), Err(WebhookKeysError::Empty));
-        assert_eq!(WebhookKeys::parse(&vec![KEY; 5].join("\n")), Err(WebhookKeysError::TooMany { line: 5 }));
+        assert_eq!(WebhookKeys::parse(&[KEY; 5].join("\n")), Err(WebhookKeysError::TooMany { line: 5 }));
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl Courier {
         // An attempt neither panics nor is it cancelled.
         let Ok((Attempt { report, webhook }, outcome)) = ended else { return };
         let (scaling_group, id, about) = (&*report.scaling_group, &*report.id, &*report.about);
-        match self.outbox.ended(report.clone(), outcome.clone(), fastrand::f64(), Instant::now()) {
+        match self.outbox.ended(report.clone(), &outcome, fastrand::f64(), Instant::now()) {
             Ended::Delivered { failures: 0 } => tracing::info!(scaling_group, id, "{about}: report delivered"),
             Ended::Delivered { failures } => {
                 tracing::info!(

@@ -169,7 +169,7 @@ impl Outbox {
     }
 
     /// An attempt is over. `random` is from 0 to 1.
-    pub(super) fn ended(&mut self, report: Report, outcome: Outcome, random: f64, now: Instant) -> Ended {
+    pub(super) fn ended(&mut self, report: Report, outcome: &Outcome, random: f64, now: Instant) -> Ended {
         let lane = self.lanes.get_mut(&report.scaling_group).filter(|lane| lane.sent.as_ref() == Some(&report.id));
         let Some(lane) = lane else {
             return match outcome {
@@ -191,9 +191,9 @@ impl Outbox {
                 Ended::Dropped(lane.waiting.drain(..).map(|report| (report, Undelivered::Gone)).collect())
             }
             Outcome::Failed { why, retry_after, .. } => {
-                lane.counts.failed[why as usize] += 1;
+                lane.counts.failed[*why as usize] += 1;
                 lane.failures = lane.failures.saturating_add(1);
-                let pause = pause(lane.failures, retry_after, random);
+                let pause = pause(lane.failures, *retry_after, random);
                 lane.resumes_at = now + pause;
                 match lane.put(report) {
                     None => Ended::Failed { failures: lane.failures, pause },

@@ -168,7 +168,7 @@ fn failed(why: Failed, said: String) -> Outcome {
 }
 
 fn why(error: &hyper_util::client::legacy::Error) -> Failed {
-    if causes(error).any(|cause| cause.is::<rustls::Error>()) {
+    if causes(error).any(<dyn Error>::is::<rustls::Error>) {
         Failed::Tls
     } else if error.is_connect() {
         Failed::Connect
