@@ -1,5 +1,6 @@
 //! What is reported, when it is sent, and how one attempt ends.
 
+mod courier;
 mod outbox;
 mod send;
 mod turns;

@@ -38,7 +38,7 @@ protocol = "tcp"
 target = [{ instance_id = "ins-1", port = 80 }, { instance_id = "ins-2", port = 80, weight = 0 }, { instance_id = "ins-3", port = 80 }]
 "#;
 
-fn snapshot(scaling_groups: Value) -> Arc<Snapshot> {
+pub(super) fn snapshot(scaling_groups: Value) -> Arc<Snapshot> {
     let mut snapshot = parse("t", CONFIG, Mode::Run).expect("good");
     snapshot.webhook_keys = WebhookKeys::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").ok();
     let inventory = Arc::make_mut(&mut snapshot.inventory);
@@ -47,7 +47,7 @@ fn snapshot(scaling_groups: Value) -> Arc<Snapshot> {
     Arc::new(snapshot)
 }
 
-fn asg() -> Value {
+pub(super) fn asg() -> Value {
     json!({
         "name": "asg", "instances": ["ins-1", "ins-2"], "target_groups": [{ "group": "app", "port": 80 }],
         "health_type": "elb", "webhook": "http://a/",
@@ -83,7 +83,7 @@ fn target(address: SocketAddr, state: State, since: u64) -> TargetReport {
 }
 
 /// A shard that sees the three targets of `app` in these states since its own number's second, and all others healthy.
-fn shard(snapshot: &Snapshot, number: usize, states: [State; 3]) -> ShardReport {
+pub(super) fn shard(snapshot: &Snapshot, number: usize, states: [State; 3]) -> ShardReport {
     let groups = snapshot.groups.iter().map(|group| GroupReport {
         name: Arc::clone(&group.name),
         failing_open: false,
@@ -98,8 +98,8 @@ fn shard(snapshot: &Snapshot, number: usize, states: [State; 3]) -> ShardReport 
     ShardReport { groups: groups.collect(), ..*empty_report(number, 1) }
 }
 
-const UP: State = State::Healthy;
-const DOWN: State = State::Unhealthy;
+pub(super) const UP: State = State::Healthy;
+pub(super) const DOWN: State = State::Unhealthy;
 
 fn turns(watch: &mut Watch, shards: &[ShardReport]) -> Vec<Turn> {
     watch.turns(&shards.iter().collect::<Vec<_>>())
