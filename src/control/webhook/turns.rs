@@ -4,7 +4,8 @@
 //!                 every shard says unhealthy: a Turn
 //!      armed ----------------------------------------> told
 //!        ^                                               |
-//!        `------------- no shard says unhealthy ---------'       shards that differ, or do not know it: as it was
+//!        `---- no shard says unhealthy, or each has  ----'       shards that differ, or do not know it: as it was
+//!              said otherwise since the last look
 //! ```
 //!
 //! Shards check for themselves and differ for a moment, so one of them alone neither makes a turn nor arms for the next one:
@@ -13,7 +14,7 @@
 //! Watched are the targets of each scaling group with `health_type = "elb"`: those that stand for one of its instances in one of
 //! its target groups, at weight 0 too, since they are checked and their instances are expected to work.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -58,7 +59,16 @@ struct Watched {
     /// Where they are in the snapshot.
     group: usize,
     target: usize,
+    seen: Seen,
+}
+
+/// What came of the looks before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
     told: bool,
+    /// When a shard last changed its mind, by the look before. Quick checks find a target well and unhealthy again between
+    /// two looks: then each shard has changed it since.
+    changed_at: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,9 +86,11 @@ impl Watch {
         if self.snapshot.as_ref().is_some_and(|known| Arc::ptr_eq(known, snapshot)) {
             return;
         }
-        let told: HashSet<Key> = self.watched.drain(..).filter(|watched| watched.told).map(|told| told.key).collect();
+        let seen: HashMap<Key, Seen> = self.watched.drain(..).map(|watched| (watched.key, watched.seen)).collect();
         self.watched = watched(snapshot);
-        self.watched.iter_mut().for_each(|watched| watched.told = told.contains(&watched.key));
+        for watched in &mut self.watched {
+            watched.seen = seen.get(&watched.key).copied().unwrap_or_default();
+        }
         self.snapshot = Some(Arc::clone(snapshot));
     }
 
@@ -97,10 +109,13 @@ impl Watch {
             let Some(views) = views(reports, watched.group, &group.name, watched.target, watched.key.target) else {
                 continue;
             };
+            let [first, last] = [views.iter().map(|view| view.since).min(), views.iter().map(|view| view.since).max()];
+            let before = std::mem::replace(&mut watched.seen.changed_at, last);
             let unhealthy = views.iter().filter(|view| view.state == State::Unhealthy).count();
-            if unhealthy == 0 {
-                watched.told = false;
-            } else if unhealthy == views.len() && !std::mem::replace(&mut watched.told, true) {
+            if unhealthy == 0 || before.is_some() && first > before {
+                watched.seen.told = false;
+            }
+            if unhealthy == views.len() && !std::mem::replace(&mut watched.seen.told, true) {
                 let counted = |(index, target): (usize, &Target)| {
                     let views = self::views(reports, watched.group, &group.name, index, target.address);
                     let states = views.into_iter().flatten().map(|view| view.state);
@@ -177,7 +192,7 @@ fn watched(snapshot: &Snapshot) -> Vec<Watched> {
                     target_group: Arc::clone(&target_group.name),
                     target: bound.address,
                 };
-                watched.push(Watched { key, group, target, told: false });
+                watched.push(Watched { key, group, target, seen: Seen::default() });
             }
         }
     }

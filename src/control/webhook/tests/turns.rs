@@ -161,6 +161,25 @@ fn r_g9_one_shard_alone_reports_nothing() {
 }
 
 #[test]
+fn r_g9_a_target_that_was_well_between_two_looks_is_reported_again() {
+    let snapshot = snapshot(json!([asg()]));
+    let mut watch = watch(&snapshot);
+    let mut look = |since: [u64; 2]| {
+        let mut shards = [1, 2].map(|number| shard(&snapshot, number, [DOWN, UP, UP]));
+        for (shard, since) in shards.iter_mut().zip(since) {
+            shard.groups[1].targets[0].since = at(since);
+        }
+        turns(&mut watch, &shards).len()
+    };
+    assert_eq!([look([1, 2]), look([1, 2]), look([4, 3]), look([4, 3])], [1, 0, 1, 0]);
+    assert_eq!(
+        [look([5, 3]), look([5, 6]), look([5, 7]), look([8, 9])],
+        [0, 0, 0, 1],
+        "one shard after the other is none"
+    );
+}
+
+#[test]
 fn r_g9_a_shard_that_does_not_know_the_target_yet_is_waited_for() {
     let snapshot = snapshot(json!([asg()]));
     let mut watch = watch(&snapshot);
