@@ -20,6 +20,7 @@ pub fn difference(old: &Snapshot, new: &Snapshot) -> Vec<String> {
         ("[access_log]", old.access_log != new.access_log),
         ("certificate_file of [admin]", old.admin.certificate != new.admin.certificate),
         ("secret_file", old.cookie_keys != new.cookie_keys),
+        ("webhook_key_file", old.webhook_keys != new.webhook_keys),
     ] {
         if changed {
             lines.push(format!("{name}: changed"));

@@ -73,6 +73,7 @@ pub const BALANCER: Section = Section {
         "snat_addresses",
         "port_policy",
         "secret_file",
+        "webhook_key_file",
         "state_dir",
         "security_group",
         "security_group_drop",
@@ -258,7 +259,7 @@ pub const ENI: Section = Section { title: "`[[eni]]`", keys: &["id", "instance_i
 
 /// `[[scaling_group]]`.
 pub const SCALING_GROUP: Section =
-    Section { title: "`[[scaling_group]]`", keys: &["name", "instances", "target_groups"] };
+    Section { title: "`[[scaling_group]]`", keys: &["name", "instances", "target_groups", "health_type", "webhook"] };
 
 /// `[[scaling_group.target_groups]]`.
 pub const ASSOCIATION: Section =

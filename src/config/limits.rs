@@ -19,6 +19,9 @@ pub const ERRORS_SHOWN_MAX: usize = 1000;
 /// Longest name or id in bytes. CLB allows 60 to 80 for its names, ALB 32; they are metric labels, so they stay short.
 pub const NAME_BYTES_MAX: usize = 80;
 
+/// Longest URL of a webhook. Ours: that of a service's path and a token in it.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 2048;
+
 /// Ports that can be bound or connected to: 0 asks the kernel for any port, so it names none (RFC 6335, 6).
 pub const PORT: RangeInclusive<u16> = 1..=u16::MAX;
 

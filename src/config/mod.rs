@@ -25,6 +25,7 @@ mod snapshot;
 mod tests;
 mod text;
 mod values;
+mod webhook;
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -45,6 +46,8 @@ pub use snapshot::{
     Protocol, SameSite, Scheme, SecurityGroupDrop, Service, Snapshot, Stickiness, Target, TargetGroup, TargetKind,
 };
 pub use text::Text;
+
+pub use webhook::{WebhookKeys, WebhookKeysError};
 
 use error::{Report, Wrong};
 use files::Files;

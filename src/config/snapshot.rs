@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::webhook::WebhookKeys;
 use crate::acl::{Gate, SecurityGroup, Transport};
 use crate::inventory::{Addresses, CrossRegion, Door, Id, Inventory, Place};
 use crate::l7::Keys;
@@ -33,6 +34,8 @@ pub struct Snapshot {
     pub access_log: Option<AccessLog>,
     /// What session cookies are sealed with: `secret_file`, or random for this process.
     pub cookie_keys: Keys,
+    /// What reports to webhooks are signed with: `webhook_key_file`. `None` reports none.
+    pub webhook_keys: Option<WebhookKeys>,
     /// `[[listener]]`, in the order of the file.
     pub listeners: Vec<Arc<Listener>>,
     /// `[[target_group]]`, in the order of the file.

@@ -43,6 +43,7 @@ fn disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
         name if name.ends_with("other-admin.key") => admin::PAIRS.expired.key.clone().into_bytes(),
         name if name.ends_with("admin.pem") => admin::PAIRS.good.certificate.clone().into_bytes(),
         name if name.ends_with("admin.key") => admin::PAIRS.good.key.clone().into_bytes(),
+        name if name.contains("webhook") => b"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n".to_vec(),
         name if name.contains("secret") => format!("{}\n", "5a".repeat(32)).into_bytes(),
         name => name.as_bytes().to_vec(),
     };

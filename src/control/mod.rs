@@ -3,6 +3,7 @@
 //!     config --load--> Snapshot --bind new addresses--> Order::Apply to every shard --all done--> it is in effect
 //!     signals --> run --> reload | drain
 //!     shards <--ping, report--> shards.rs <-- admin: /metrics /livez /readyz /v1/...
+//!                                 `---------> webhook: targets that turn unhealthy, to their scaling groups
 //!
 //! One thread, one tokio runtime; shards are reached by their mailboxes alone, so nothing that happens here can hold up a
 //! connection. Every wait for a shard has an end: a stuck one is named, the others go on.
@@ -23,6 +24,7 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use bind::BindError;
 pub use change::{Beside, KeptError, beside_what_is_kept};

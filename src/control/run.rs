@@ -18,7 +18,7 @@ use super::bind::BindError;
 use super::change::{self, ChangeError, Ledger, NotApplied};
 use super::error::StartError;
 use super::state::{Control, Given, Phase};
-use super::{admin, bind, host, notify, shards};
+use super::{admin, bind, host, notify, shards, webhook};
 use crate::access_log::Writer;
 use crate::config::{Balancer, Errors, Listener, Snapshot, Text};
 use crate::ring::check;
@@ -126,6 +126,7 @@ async fn serve(
     let control = Control::new(shards, empty, ledger, given);
     let _watching = shards::watch(&control.shards);
     let _admin = tokio::spawn(door.serve(Arc::clone(&control)));
+    let _reporting = tokio::spawn(webhook::run(Arc::clone(&control)));
 
     match change::start(&control).await {
         Ok(_) => {}
@@ -143,6 +144,7 @@ async fn serve(
     serve_until_stopped(&control, &mut signals).await;
     drain(&control, options.drain, &mut signals).await;
     shards::end(&control.shards);
+    webhook::end(&control);
     control.given.access_log.stop(ACCESS_LOG_LIMIT);
     Ok(())
 }

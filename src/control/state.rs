@@ -13,6 +13,7 @@ use super::reports::Reporter;
 use super::run::Source;
 use super::shards::{Life, Shards};
 use super::store::REVISIONS_KEPT;
+use super::webhook::Queues;
 use crate::access_log::Writer;
 use crate::config::Snapshot;
 
@@ -25,6 +26,7 @@ pub(super) struct Control {
     /// Whoever holds it is the only one who changes anything.
     pub(super) ledger: tokio::sync::Mutex<Ledger>,
     pub(super) explaining: Pace,
+    pub(super) webhooks: Queues,
     state: Mutex<State>,
 }
 
@@ -92,8 +94,8 @@ impl Control {
         let revisions = ledger.revisions();
         let state = State { phase: Phase::Starting, snapshot: empty, revisions, reloads: Reloads::default() };
         let (reporter, explaining) = (Reporter::new(&shards), Pace::default());
-        let ledger = tokio::sync::Mutex::new(ledger);
-        Arc::new(Control { given, reporter, explaining, shards, ledger, state: Mutex::new(state) })
+        let (ledger, webhooks) = (tokio::sync::Mutex::new(ledger), Queues::default());
+        Arc::new(Control { given, reporter, explaining, webhooks, shards, ledger, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.

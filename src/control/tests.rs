@@ -56,7 +56,7 @@ fn groups(targets: usize) -> Snapshot {
     parse("t", &text, Mode::Run).unwrap()
 }
 
-fn report(shard: usize, revision: u64) -> Box<ShardReport> {
+pub(super) fn report(shard: usize, revision: u64) -> Box<ShardReport> {
     Box::new(ShardReport {
         shard,
         core: shard + 10,

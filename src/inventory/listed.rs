@@ -155,8 +155,10 @@ impl Inventory {
     /// Adds a scaling group, or replaces the one of its name.
     ///
     /// # Errors
-    /// An instance of it is not known or released; a target group is named twice, or its port or weight is out of range.
+    /// An instance of it is not known or released; a target group is named twice, or its port or weight is out of range; its
+    /// webhook does not go with its health type.
     pub fn put_scaling_group(&mut self, group: ScalingGroup) -> Result<(), Refusal> {
+        group.check_webhook()?;
         for id in &group.instances {
             self.living(id, Field::Instances)?;
         }

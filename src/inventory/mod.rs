@@ -23,6 +23,7 @@ mod refusal;
 mod regions;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use bind::{Bound, TargetName, bind, rebind};
 pub use changes::{Fate, Held, Member, fate, outlives_release};
@@ -30,6 +31,7 @@ pub use given::{Record, RecordId, RecordKind, Records};
 pub use id::Id;
 pub use listed::{Inventory, Owner};
 pub use place::{Addresses, CrossRegion, Place};
-pub use records::{Association, Eni, Instance, InstanceState, ScalingGroup};
+pub use records::{Association, Eni, HealthType, Instance, InstanceState, ScalingGroup};
 pub use refusal::{Field, Refusal, Why};
 pub use regions::{Door, pass};
+pub use webhook::WebhookUrl;

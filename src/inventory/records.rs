@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::id::Id;
+use super::refusal::{Field, Refusal, Why};
+use super::webhook::WebhookUrl;
 use crate::config::limits;
 
 /// A machine: `[[instance]]`, `PUT /v1/inventory/instances/ID`.
@@ -77,6 +79,53 @@ pub struct ScalingGroup {
     /// The target groups that its instances are bound to.
     #[serde(default)]
     pub target_groups: Vec<Association>,
+    /// What tells that an instance is not well.
+    #[serde(default)]
+    pub health_type: HealthType,
+    /// Where targets that turn unhealthy are reported, with `health_type = "elb"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<WebhookUrl>,
+}
+
+/// What tells a scaling group that an instance is not well (requirement G9). The words are those of AWS, whose
+/// `HealthCheckType` is `EC2` or `ELB`; an EC2 instance is an instance here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthType {
+    /// AWS's `EC2`: whoever runs the instances. The balancer reports nothing.
+    #[default]
+    Instance,
+    /// AWS's `ELB`: the balancer's health checks besides. It reports a target that turns unhealthy.
+    Elb,
+}
+
+impl ScalingGroup {
+    /// Where its targets are reported that turn unhealthy; `None`: nowhere.
+    #[must_use]
+    pub fn reported_to(&self) -> Option<&WebhookUrl> {
+        self.webhook.as_ref().filter(|_| self.health_type == HealthType::Elb)
+    }
+
+    /// A webhook goes with the health type that uses it.
+    pub(super) fn check_webhook(&self) -> Result<(), Refusal> {
+        match (self.health_type, &self.webhook) {
+            (HealthType::Instance, None) | (HealthType::Elb, Some(_)) => Ok(()),
+            (HealthType::Elb, None) => {
+                let mend = "add webhook = \"https://autoscaler.internal/weir\", or set health_type = \"instance\"";
+                Err(Refusal::new(
+                    Why::Incomplete,
+                    Field::Webhook,
+                    "health_type \"elb\" has no webhook to report to",
+                    mend,
+                ))
+            }
+            (HealthType::Instance, Some(_)) => {
+                let mend = "set health_type = \"elb\", or remove webhook";
+                let what = "nothing is reported to webhook with health_type \"instance\"";
+                Err(Refusal::new(Why::Incomplete, Field::HealthType, what, mend))
+            }
+        }
+    }
 }
 
 /// A target group of a scaling group, and how its instances are bound there.

@@ -19,7 +19,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(why: Why, field: Field, what: impl Into<String>, mend: impl Into<String>) -> Refusal {
+    pub(crate) fn new(why: Why, field: Field, what: impl Into<String>, mend: impl Into<String>) -> Refusal {
         Refusal { why, field, what: what.into(), mend: mend.into() }
     }
 }
@@ -41,6 +41,10 @@ pub enum Field {
     Instances,
     /// `target_groups` of a scaling group.
     TargetGroups,
+    /// `health_type` of a scaling group.
+    HealthType,
+    /// `webhook` of a scaling group.
+    Webhook,
 }
 
 impl Field {
@@ -55,6 +59,8 @@ impl Field {
             Field::Id => "id",
             Field::Instances => "instances",
             Field::TargetGroups => "target_groups",
+            Field::HealthType => "health_type",
+            Field::Webhook => "webhook",
         }
     }
 }
@@ -66,6 +72,12 @@ pub enum Why {
     NotAName,
     /// No machine can have this address.
     NotAMachine,
+    /// No URL is written so, or not one for a webhook.
+    NotAUrl,
+    /// A value needs another one beside it, or is of no use beside another.
+    Incomplete,
+    /// Webhooks need a key that their reports are signed with.
+    NoWebhookKey,
     /// A number is out of range.
     OutOfRange,
     /// The id or the address is another's already.
@@ -117,6 +129,9 @@ impl Why {
         match self {
             Why::NotAName => "not_a_name",
             Why::NotAMachine => "not_a_machine",
+            Why::NotAUrl => "not_a_url",
+            Why::Incomplete => "incomplete",
+            Why::NoWebhookKey => "no_webhook_key",
             Why::OutOfRange => "out_of_range",
             Why::Taken => "taken",
             Why::UnknownInstance => "unknown_instance",

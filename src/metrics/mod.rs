@@ -21,6 +21,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod text;
+mod webhooks;
 
 pub use histogram::merged;
 pub use http::CODE_CLASSES;
@@ -28,3 +29,4 @@ pub use process::Process;
 pub use scrape::{Heartbeat, Scrape};
 pub use security::summed;
 pub use targets::{checks_per_second, worst_state};
+pub use webhooks::WebhookCounts;

@@ -55,6 +55,8 @@ const TARGET_CODE: &[&str] = &["target_group", "target", "code_class"];
 const TARGET_RESULT: &[&str] = &["target_group", "target", "result"];
 const TARGET_SHARD: &[&str] = &["target_group", "target", "shard"];
 const SHARD: &[&str] = &["shard"];
+const SCALING_GROUP: &[&str] = &["scaling_group"];
+const SCALING_GROUP_REASON: &[&str] = &["scaling_group", "reason"];
 
 /// Declares the metrics and the list of all of them.
 macro_rules! metrics {
@@ -131,6 +133,13 @@ metrics! {
     RING_COMPLETED: Counter "weir_ring_completions_total" SHARD, "Completions reaped.";
     RING_STRAYS: Counter "weir_ring_strays_total" SHARD, "Completions for nobody. Anything but 0 is a bug.";
     RING_HOUSEKEEPING_FAILURES: Counter "weir_ring_housekeeping_failures_total" SHARD, "Registrations, cancels and closes of descriptors that failed; anything but 0 is a bug.";
+
+    // Webhooks of scaling groups.
+    WEBHOOK_REPORTS: Counter "weir_webhook_reports_total" SCALING_GROUP, "Targets that turned unhealthy and are reported to the webhook of their scaling group.";
+    WEBHOOK_DELIVERED: Counter "weir_webhook_delivered_total" SCALING_GROUP, "Reports that the webhook took.";
+    WEBHOOK_ATTEMPTS_FAILED: Counter "weir_webhook_attempts_failed_total" SCALING_GROUP_REASON, "Attempts to deliver a report that failed and are made again, by reason.";
+    WEBHOOK_DROPPED: Counter "weir_webhook_dropped_total" SCALING_GROUP_REASON, "Reports that were given up, by reason.";
+    WEBHOOK_WAITING: Gauge "weir_webhook_reports_waiting" SCALING_GROUP, "Reports that wait to be delivered.";
 
     // Control.
     CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision of the config in effect; 1 is that of the start.";

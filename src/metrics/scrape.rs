@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::names::{self, Metric};
 use super::process::Process;
 use super::text::{Number, Text};
+use super::webhooks::{self, WebhookCounts};
 use super::{listeners, shards, targets};
 use crate::access_log::{SinkCounts, WriteCounts};
 use crate::shard::ShardReport;
@@ -31,6 +32,8 @@ pub struct Scrape {
     pub log_lines_dropped: u64,
     /// What the access log's writer counted.
     pub access_log: WriteCounts,
+    /// What became of reports, a webhook each.
+    pub webhooks: Vec<WebhookCounts>,
     /// The process was asked to stop.
     pub draining: bool,
     /// The process.
@@ -56,6 +59,7 @@ impl Scrape {
         listeners::write(&mut text, &self.reports);
         targets::write(&mut text, &self.reports);
         shards::write(&mut text, &self.heartbeats, &self.reports);
+        webhooks::write(&mut text, &self.webhooks);
         self.control(&mut text);
         self.process(&mut text);
         text.into_string()

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 
 use super::targets::STATES;
-use super::{Heartbeat, Process, Scrape, names, summed, worst_state};
+use super::{Heartbeat, Process, Scrape, WebhookCounts, names, summed, worst_state};
 use crate::access_log::{SinkCounts, WriteCounts};
 use crate::acl::{Action, RULES_COUNTED_MAX, Rule, RuleCounts, SecurityGroup, Verdict};
 use crate::config::{Protocol, TargetKind};
@@ -34,6 +34,15 @@ fn listeners_are_summed_over_shards() {
     assert_eq!(samples[&format!("weir_connect_duration_seconds_count{web}")], "2");
     assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0005\"}"], "2");
     assert_eq!(samples["weir_connect_duration_seconds_bucket{listener=\"web\",protocol=\"tcp\",le=\"0.0001\"}"], "0");
+}
+
+#[test]
+fn r_g9_reports_to_webhooks_are_counted_by_scaling_group_and_reason() {
+    let samples = samples(&scrape_of_two_shards());
+    let of = |name: &str, more: &str| &*samples[&format!("weir_webhook_{name}{{scaling_group=\"asg\"{more}}}")];
+    assert_eq!([of("reports_total", ""), of("delivered_total", ""), of("reports_waiting", "")], ["9", "5", "3"]);
+    assert_eq!(of("attempts_failed_total", ",reason=\"timeout\""), "4");
+    assert_eq!(["expired", "gone"].map(|reason| of("dropped_total", &format!(",reason=\"{reason}\""))), ["1", "0"]);
 }
 
 #[test]
@@ -187,6 +196,14 @@ fn scrape_of_two_shards() -> Scrape {
         revision: 3,
         log_lines_dropped: 5,
         access_log: WriteCounts { dropped: 3, errors: 2 },
+        webhooks: vec![WebhookCounts {
+            scaling_group: "asg".into(),
+            reports: 9,
+            delivered: 5,
+            failed: vec![("timeout", 4)],
+            dropped: vec![("expired", 1), ("gone", 0)],
+            waiting: 3,
+        }],
         last_success: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1)),
         admin_certificate_expires: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(2)),
         process: Process::now(SystemTime::UNIX_EPOCH),

@@ -376,6 +376,12 @@ fn mistakes_about_machines_are_said_and_change_nothing() {
             422,
             "no target group \"x\"",
         ),
+        (
+            "PUT /v1/scaling-groups/asg",
+            json!({ "health_type": "elb", "webhook": "http://127.0.0.1:1/" }),
+            422,
+            "webhook",
+        ),
         ("PATCH /v1/inventory", json!({ "instances": [] }), 422, "no record"),
         (
             "PATCH /v1/inventory",

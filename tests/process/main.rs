@@ -44,5 +44,6 @@ mod requirements;
 mod security;
 mod snat;
 mod state;
+mod webhook;
 mod weights;
 mod zones;

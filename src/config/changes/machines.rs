@@ -22,6 +22,7 @@ impl Changes {
             let which = record.which();
             not_the_files(base, &which)?;
             if let Record::ScalingGroup(group) = record {
+                base.check_webhook(group).map_err(|refusal| Refused::from(refusal).of_record(&which))?;
                 for association in &group.target_groups {
                     if !base.groups.iter().any(|known| *known.name == *association.group) {
                         let message =

@@ -155,7 +155,8 @@ impl RawTarget {
             Field::InstanceId => self.instance_id.as_ref().map(|id| id.line),
             Field::EniId => self.eni_id.as_ref().map(|id| id.line),
             Field::Address => self.address.as_ref().map(|address| address.line),
-            Field::Id | Field::Instances | Field::TargetGroups => None,
+            // Of records.
+            Field::Id | Field::Instances | Field::TargetGroups | Field::HealthType | Field::Webhook => None,
         };
         line.unwrap_or(self.line)
     }

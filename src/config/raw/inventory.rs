@@ -69,7 +69,20 @@ fn scaling_group(table: &Table<'_>) -> Option<ScalingGroup> {
     let instances = if is_empty { Vec::new() } else { table.read_items("instances", values::id).unwrap_or_default() };
     let groups = table.list("target_groups", "target group", &keys::ASSOCIATION);
     let target_groups = groups.iter().filter_map(association).collect();
-    Some(ScalingGroup { name: name?.value, instances: instances.into_iter().collect(), target_groups })
+    let health_type = table.read("health_type", values::health_type).map(|health_type| health_type.value);
+    let webhook = table.read("webhook", values::webhook).map(|webhook| webhook.value);
+    // One of them that is wrong must not be said to be missing besides.
+    let good = usize::from(health_type.is_some()) + usize::from(webhook.is_some());
+    if good < table.given(&["health_type", "webhook"]).len() {
+        return None;
+    }
+    Some(ScalingGroup {
+        name: name?.value,
+        instances: instances.into_iter().collect(),
+        target_groups,
+        health_type: health_type.unwrap_or_default(),
+        webhook,
+    })
 }
 
 fn association(table: &Table<'_>) -> Option<Association> {

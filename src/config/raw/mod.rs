@@ -68,6 +68,9 @@ pub(super) struct RawBalancer {
     pub snat_addresses: Vec<At<IpAddr>>,
     pub port_policy: Option<At<PortPolicy>>,
     pub secret_file: Option<At<PathBuf>>,
+    pub webhook_key_file: Option<At<PathBuf>>,
+    /// `webhook_key_file` is there, be it wrong.
+    pub names_webhook_key_file: bool,
     pub state_dir: Option<At<PathBuf>>,
     pub security_group: SecurityGroup,
     pub security_group_drop: Option<At<SecurityGroupDrop>>,
@@ -132,6 +135,8 @@ fn balancer(table: &Table<'_>) -> RawBalancer {
         snat_addresses: table.read_items_at("snat_addresses", values::unicast),
         port_policy: table.read("port_policy", values::port_policy),
         secret_file: table.read("secret_file", values::path),
+        webhook_key_file: table.read("webhook_key_file", values::path),
+        names_webhook_key_file: !table.given(&["webhook_key_file"]).is_empty(),
         state_dir: table.read("state_dir", values::folder),
         security_group: security_group::security_group(table),
         security_group_drop: table.read("security_group_drop", acl_values::security_group_drop),

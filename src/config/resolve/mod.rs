@@ -10,10 +10,12 @@ mod flash;
 mod group;
 mod inventory;
 mod listener;
+mod webhook;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt::Display;
 use std::hash::Hash;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -71,6 +73,7 @@ pub(super) fn resolve(
     let listeners = listeners.iter().filter_map(|listener| scope.listener(listener, &groups));
     let listeners = listeners.chain(responder).map(Arc::new).collect();
     let cookie_keys = scope.cookie_keys(&balancer);
+    let webhook_keys = scope.webhook_keys(&balancer, &records);
     let state_dir = balancer.state_dir.as_ref().map(|path| files.path(&path.value));
     Snapshot {
         revision: 1,
@@ -80,6 +83,7 @@ pub(super) fn resolve(
         state_dir,
         access_log: access_log.and_then(|raw| scope.access_log(&raw)),
         cookie_keys,
+        webhook_keys,
         listeners,
         groups: groups.iter().filter_map(|group| scope.group(group)).map(Arc::new).collect(),
         inventory: Arc::new(inventory),
@@ -131,22 +135,22 @@ impl Scope<'_> {
     /// A secret that others can read, or guess, is none.
     fn cookie_keys(&self, raw: &RawBalancer) -> Keys {
         let Some(path) = &raw.secret_file else { return keys_of_this_process() };
-        self.read_secret(&path.value).unwrap_or_else(|wrong| {
+        self.read_secret(&path.value, Keys::parse).unwrap_or_else(|wrong| {
             self.report.at(path.line, "[balancer]: secret_file", wrong);
             keys_of_this_process()
         })
     }
 
-    fn read_secret(&self, path: &Path) -> Result<Keys, Wrong> {
+    /// `parse` gives an error that ends in how to mend it.
+    fn read_secret<K, E: Display>(&self, path: &Path, parse: fn(&str) -> Result<K, E>) -> Result<K, Wrong> {
         let shown = self.files.path(path);
         let shown = shown.display();
         let content = self.read_guarded(path, limits::SECRET_FILE_BYTES_MAX)?;
-        let mend = "make one: openssl rand -hex 32";
-        let text = std::str::from_utf8(&content.bytes).map_err(|_| Wrong::new(format!("{shown} is not text"), mend))?;
-        Keys::parse(text).map_err(|error| {
-            // It ends in how to mend it.
+        let no_text = |_| Wrong::new(format!("{shown} is not text"), "make a new one, or name another file");
+        let text = std::str::from_utf8(&content.bytes).map_err(no_text)?;
+        parse(text).map_err(|error| {
             let said = error.to_string();
-            let (what, mend) = said.split_once("; ").unwrap_or((&said, mend));
+            let (what, mend) = said.split_once("; ").unwrap_or((&said, "make a new one"));
             Wrong::new(format!("{shown}: {what}"), mend)
         })
     }

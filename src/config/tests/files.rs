@@ -89,7 +89,7 @@ fn the_defaults_that_the_sample_shows_are_those_that_hold() {
         .map(|line| match line.strip_prefix("# ") {
             Some(rest)
                 if rest.contains(" = ")
-                    && !["token_file", "secret_file", "certificate_file", "key_file"]
+                    && !["token_file", "secret_file", "webhook_key_file", "certificate_file", "key_file"]
                         .iter()
                         .any(|key| rest.starts_with(key)) =>
             {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::inventory::{CrossRegion, Door, InstanceState, Record, Records};
+use crate::inventory::{CrossRegion, Door, HealthType, InstanceState, Record, Records, ScalingGroup};
 
 /// The first line of what follows it is 5.
 const BALANCER: &str = "[balancer]\nregion = \"north\"\nnetwork = \"vpc-1\"\n\n";
@@ -248,6 +248,93 @@ fn r_g9_members_of_a_scaling_group_are_bound_with_its_port_and_weight() {
         &["lb.toml:19: scaling group \"asg\": target_groups: there is no target group \"ap\"; did you mean \"app\"?"],
     );
     good("[[scaling_group]]\nname = \"asg\"\ninstances = []\n");
+}
+
+#[test]
+fn r_g9_a_scaling_group_may_be_reported_to_a_webhook_whose_reports_are_signed() {
+    let scaling = |keys: &str| format!("[[scaling_group]]\nname = \"asg\"\n{keys}\n");
+    let reported = |keys: &str| {
+        let snapshot = good(&format!("[balancer]\nwebhook_key_file = \"webhook.key\"\n{}", scaling(keys)));
+        assert!(snapshot.webhook_keys.is_some());
+        let group = snapshot.inventory.scaling_group("asg").expect("it is there").clone();
+        assert_eq!(snapshot.check_webhook(&group), Ok(()));
+        group.reported_to().map(ToString::to_string)
+    };
+    let elb = "health_type = \"elb\"\nwebhook = \"https://autoscaler.internal/weir\"";
+    assert_eq!(reported(elb).as_deref(), Some("https://autoscaler.internal"));
+    assert_eq!(reported(""), None);
+    assert_eq!(reported("health_type = \"instance\""), None);
+    for (keys, says) in [
+        (
+            "health_type = \"elb\"",
+            "1: scaling group \"asg\": health_type \"elb\" has no webhook to report to; add webhook = \
+                                   \"https://autoscaler.internal/weir\", or set health_type = \"instance\"",
+        ),
+        (
+            "webhook = \"http://a\"",
+            "1: scaling group \"asg\": nothing is reported to webhook with health_type \"instance\"; set \
+                                   health_type = \"elb\", or remove webhook",
+        ),
+        (
+            "health_type = \"ec2\"",
+            "3: scaling group \"asg\": health_type: that is \"instance\" here; write health_type = \"instance\"",
+        ),
+        (
+            "health_type = \"ELB\"",
+            "3: scaling group \"asg\": health_type: \"ELB\" is not known; choose \"instance\" or \"elb\"",
+        ),
+        (
+            "health_type = true",
+            "3: scaling group \"asg\": health_type: expected a string, found true; put it in quotes",
+        ),
+        (
+            "health_type = \"elb\"\nwebhook = \"a\"",
+            "4: scaling group \"asg\": webhook: \"a\" is not a URL; write one such as \
+                                   \"https://autoscaler.internal/weir\"",
+        ),
+        (
+            elb,
+            "1: scaling group \"asg\": webhook: there is no webhook_key_file in [balancer], and reports to a webhook are \
+               signed; add webhook_key_file = \"webhook.key\" to [balancer]",
+        ),
+    ] {
+        says_of(&scaling(keys), says);
+    }
+}
+
+#[test]
+fn r_g9_a_webhook_key_is_read_from_a_file_that_others_cannot_read() {
+    for (file, says) in [
+        ("missing", "missing cannot be read: No such file or directory (os error 2); check the path"),
+        (
+            "secret",
+            "secret: line 1: a key is whsec_ and the base64 of 24 to 64 random bytes; make one: echo \"whsec_$(openssl rand -base64 \
+             32)\"",
+        ),
+        ("large", "large is larger than 16 KiB; shorten it, or name another file"),
+        (
+            "open-webhook",
+            "open-webhook is open to every account of this machine (mode 0644); make a new one, and keep others out: chmod 640 \
+             open-webhook",
+        ),
+    ] {
+        let text = format!("[balancer]\nwebhook_key_file = \"{file}\"\n");
+        says_of(&text, &format!("2: [balancer]: webhook_key_file: {says}"));
+    }
+}
+
+#[test]
+fn r_g9_a_scaling_group_from_beside_the_file_has_its_webhook_checked_against_the_files_key() {
+    let elb = "{\"name\":\"asg\",\"health_type\":\"elb\",\"webhook\":\"http://a/\"}";
+    let group: ScalingGroup = serde_json::from_str(elb).expect("a scaling group");
+    let refusal = good("").check_webhook(&group).expect_err("nothing to sign with");
+    assert_eq!((refusal.why.as_str(), refusal.field.as_str()), ("no_webhook_key", "webhook"));
+    let of_instances = ScalingGroup { health_type: HealthType::Instance, webhook: None, ..group };
+    assert_eq!(good("").check_webhook(&of_instances), Ok(()));
+}
+
+fn says_of(text: &str, line: &str) {
+    says(text, &[&format!("lb.toml:{line}")]);
 }
 
 #[test]

@@ -343,7 +343,7 @@ fn values_of_the_other_tables() {
             "[balancer]\n\"\\n\" = 1",
             "[balancer]: \"\\n\": unknown key; the keys here are name, region, network, zone, scheme, \
              allow_public_targets, cross_network, cross_region, snat_addresses, port_policy, secret_file, \
-             state_dir, security_group, security_group_drop"
+             webhook_key_file, state_dir, security_group, security_group_drop"
                 .into(),
         ),
         (

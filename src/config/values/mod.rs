@@ -17,7 +17,7 @@ use toml::de::{DeInteger, DeValue};
 use super::error::{Wrong, did_you_mean, quoted};
 use super::snapshot::{AdminAddress, Algorithm, Cores, LogFormat, Managed, Protocol, Scheme, TargetKind};
 use super::{limits, private};
-use crate::inventory::{CrossRegion, Id, InstanceState};
+use crate::inventory::{CrossRegion, HealthType, Id, InstanceState, WebhookUrl};
 
 pub(super) type Read<T> = Result<T, Wrong>;
 
@@ -317,6 +317,17 @@ pub(super) fn instance_state(value: &DeValue<'_>) -> Read<InstanceState> {
         ("released", InstanceState::Released),
     ];
     choice(value, &known)
+}
+
+pub(super) fn health_type(value: &DeValue<'_>) -> Read<HealthType> {
+    match text(value)? {
+        "ec2" | "EC2" => Err(Wrong::new("that is \"instance\" here", "write health_type = \"instance\"")),
+        _ => choice(value, &[("instance", HealthType::Instance), ("elb", HealthType::Elb)]),
+    }
+}
+
+pub(super) fn webhook(value: &DeValue<'_>) -> Read<WebhookUrl> {
+    WebhookUrl::new(text(value)?).map_err(Wrong::from)
 }
 
 pub(super) fn log_format(value: &DeValue<'_>) -> Read<LogFormat> {

@@ -38,6 +38,7 @@ pub(super) async fn metrics(State(control): Shared) -> impl IntoResponse {
         admin_certificate_expires: state.snapshot.admin.certificate.as_ref().and_then(Certificate::expires_at),
         log_lines_dropped: control.log_lines_dropped(),
         access_log: control.given.access_log.counts(),
+        webhooks: control.webhooks.counts(),
         draining: state.phase == Phase::Draining,
         process: Process::now(control.given.started_at),
     };

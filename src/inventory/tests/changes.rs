@@ -103,6 +103,8 @@ fn scaling(name: &str, instances: &[&str], groups: &[(&str, u16, u8)]) -> Scalin
         name: id(name),
         instances: instances.iter().map(|instance| id(instance)).collect(),
         target_groups: groups.iter().map(association).collect(),
+        health_type: HealthType::default(),
+        webhook: None,
     }
 }
 

@@ -58,8 +58,17 @@ fn eni() -> impl Strategy<Value = Eni> {
 fn scaling_group() -> impl Strategy<Value = ScalingGroup> {
     let association = (one_of("g", 3), 0..3_u16, 0..=102_u8);
     let association = association.prop_map(|(group, port, weight)| Association { group, port, weight });
-    (one_of("s", 3), btree_set(one_of("i", 4), 0..4), vec(association, 0..3))
-        .prop_map(|(name, instances, target_groups)| ScalingGroup { name, instances, target_groups })
+    let health_type = select(vec![HealthType::Instance, HealthType::Elb]);
+    let webhook = proptest::option::of(Just(WebhookUrl::new("https://a.internal/b").expect("a URL")));
+    (one_of("s", 3), btree_set(one_of("i", 4), 0..4), vec(association, 0..3), health_type, webhook).prop_map(
+        |(name, instances, target_groups, health_type, webhook)| ScalingGroup {
+            name,
+            instances,
+            target_groups,
+            health_type,
+            webhook,
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {

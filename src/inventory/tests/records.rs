@@ -74,6 +74,19 @@ fn unknown_fields_and_bad_values_are_refused() {
             ] }),
             "target group \"app\" is named twice; keep one of the two",
         ),
+        (json!({ "scaling_groups": [{ "name": "a", "health_type": "ELB" }] }), "unknown variant `ELB`"),
+        (
+            json!({ "scaling_groups": [{ "name": "a", "health_type": "elb", "webhook": "a.internal" }] }),
+            "\"a.internal\" is not a URL; write one such as \"https://autoscaler.internal/weir\"",
+        ),
+        (
+            json!({ "scaling_groups": [{ "name": "a", "health_type": "elb" }] }),
+            "health_type \"elb\" has no webhook to report to; add webhook",
+        ),
+        (
+            json!({ "scaling_groups": [{ "name": "a", "webhook": "https://a.internal/b" }] }),
+            "nothing is reported to webhook with health_type \"instance\"; set health_type = \"elb\"",
+        ),
     ] {
         let error = wrong(value);
         assert!(error.contains(says), "{error}");

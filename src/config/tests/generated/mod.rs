@@ -30,6 +30,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
                 access_log: access_log.clone(),
                 state_dir: state_dir.clone(),
                 cookie_keys: resolve::keys_of_this_process(),
+                webhook_keys: None,
                 revision: 1,
                 balancer: balancer.clone(),
                 cores: cores.clone(),
