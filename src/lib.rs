@@ -13,4 +13,5 @@ pub mod l4;
 pub mod l7;
 pub mod metrics;
 pub mod ring;
+mod schema;
 pub mod shard;

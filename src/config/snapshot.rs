@@ -73,7 +73,7 @@ pub struct Balancer {
 }
 
 /// What a client sees whom a security group drops (requirement A2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SecurityGroupDrop {
     /// Its connection is reset before a byte is read.
@@ -84,7 +84,7 @@ pub enum SecurityGroupDrop {
 }
 
 /// Whom a listener serves (requirement L8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// Anyone.
@@ -308,7 +308,8 @@ pub struct TargetGroup {
 }
 
 /// Whose the targets of a group are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Managed {
     /// The file lists them.
     #[default]
@@ -382,7 +383,7 @@ pub enum SameSite {
 }
 
 /// How a target is picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// Smooth weighted round robin: a heavy target's turns are spread.
@@ -472,7 +473,7 @@ pub struct Target {
 }
 
 /// Target types (requirement G2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// A machine's primary private address.

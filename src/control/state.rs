@@ -52,7 +52,8 @@ pub(super) struct State {
     pub(super) reloads: Reloads,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Phase {
     Starting,
     Serving,

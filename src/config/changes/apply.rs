@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{Changes, GroupChanges, Registered};
 use crate::config::limits;
 use crate::config::snapshot::{Listener, Managed, Snapshot, TargetGroup, TargetKind};
 use crate::inventory::{self, Id, Refusal, TargetName};
+use crate::schema;
 
 /// What a request of the API asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +41,7 @@ pub enum Change {
 }
 
 /// A target to be registered: by an id, an address or both (requirement G3).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTarget {
     /// What its address is: `cvm` where nothing is said.
@@ -47,46 +49,58 @@ pub struct NewTarget {
     pub kind: TargetKind,
     /// Of a cvm target.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub instance_id: Option<Id>,
     /// Of an eni target.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub eni_id: Option<Id>,
     /// Where it answers; the inventory's where it is not given.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
     /// 1 to 65535.
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Zone that it is in; the inventory's where it is not given.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub zone: Option<Id>,
     /// 0 to 100; 10 where nothing is said.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
 }
 
 /// A target that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// Its address.
+    #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
 }
 
 /// What becomes of a target that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetUpdate {
     /// Its address.
+    #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Its weight from now on, 0 to 100.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
     /// Its port from now on: to the balancer that is another target (requirement G2), so its flows end.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 65535)]
     pub new_port: Option<u16>,
 }
 

@@ -5,7 +5,8 @@
 //!                                                               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
 //!                                                               |---> mutations --> control/change/mod.rs
-//!                                                               `---> page: / and /v1/events
+//!                                                               |---> page: / and /v1/events
+//!                                                               `---> openapi: what all of them take and answer
 //! ```
 //!
 //! A client here must not hurt the data path: clients, header bytes and the time of everything are bounded, shards are asked
@@ -15,6 +16,8 @@ mod api;
 mod auth;
 mod error;
 mod mutations;
+mod named;
+mod openapi;
 mod page;
 mod router;
 mod server;

@@ -15,15 +15,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, header};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::named::Named;
+use super::openapi::{self, RefusedChange, RefusedReload, RefusedRestore};
 use super::server::Client;
-use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, Which};
+use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, Which, limits};
 use crate::control::change::{self, Asked, ChangeError, NotApplied, NotReloaded, Wanted};
 use crate::control::state::Control;
 
@@ -34,29 +36,65 @@ const KEY_BYTES_MAX: usize = 128;
 
 type Shared = State<Arc<Control>>;
 /// Where a request goes, and who sends it: the group's name or the revision is of the path.
-type Place = (Shared, Extension<Client>, Path<String>);
-type Answer = Result<Json<Value>, ApiError>;
+type Place = (Shared, Extension<Client>, Named);
+type Answer = Result<Json<Applied>, ApiError>;
 
-#[derive(Deserialize)]
+/// A list of targets: all of it or nothing.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Targets<T> {
+    /// Checked and changed in this order.
+    #[schema(min_items = 1, max_items = 1000)]
     targets: Vec<T>,
 }
 
+const _: () = assert!(limits::CHANGE_TARGETS_MAX == 1000);
+
+/// The change is kept, and every shard runs it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Applied {
+    /// That has it: the one in effect, where it changed nothing.
+    revision: u64,
+}
+
+/// Registers targets in a group with `managed = "api"`.
+#[utoipa::path(
+    post,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body = Targets<NewTarget>,
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, |group, targets: Vec<NewTarget>| Change::Register { group, targets }).await
 }
 
+/// Deregisters targets: as unbinding in the file.
+#[utoipa::path(
+    delete,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body = Targets<Which>,
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, |group, targets: Vec<Which>| Change::Deregister { group, targets }).await
 }
 
+/// Changes weights and ports of targets.
+#[utoipa::path(
+    patch,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body = Targets<TargetUpdate>,
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn update(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, |group, targets: Vec<TargetUpdate>| Change::Update { group, targets }).await
 }
 
 async fn change_targets<T: DeserializeOwned>(
-    (State(control), Extension(client), Path(name)): Place,
+    (State(control), Extension(client), Named(name)): Place,
     request: Request<Body>,
     of: fn(Arc<str>, Vec<T>) -> Change,
 ) -> Answer {
@@ -64,8 +102,17 @@ async fn change_targets<T: DeserializeOwned>(
     make(&control, client, terms, Wanted::Change(of(name.into(), targets))).await
 }
 
+/// Brings back what the API had changed as of a revision.
+///
+/// The config file stays as it is.
+#[utoipa::path(
+    post,
+    path = "/v1/revisions/{revision}/restore",
+    params(("revision" = u64, Path, description = "As `GET /v1/revisions` lists them."), openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedRestore),
+)]
 pub(super) async fn restore(
-    (State(control), Extension(client), Path(revision)): Place,
+    (State(control), Extension(client), Named(revision)): Place,
     request: Request<Body>,
 ) -> Answer {
     let Ok(revision) = revision.parse() else {
@@ -76,12 +123,18 @@ pub(super) async fn restore(
     make(&control, client, terms, Wanted::Restore(revision)).await
 }
 
+/// Reads the config file again, as SIGHUP does.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedReload),
+)]
 pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> Answer {
     bounded(request.into_body()).await?;
     let reloaded = tokio::spawn(async move { change::reload(&control).await }).await;
     let reloaded = reloaded.map_err(|_| ApiError::unavailable("the reload did not come to an end".to_owned()))?;
     match reloaded {
-        Ok(revision) => Ok(Json(json!({ "revision": revision }))),
+        Ok(revision) => Ok(Json(Applied { revision })),
         Err(NotReloaded::NotApplied(error)) => Err(not_applied(&error)),
         Err(error @ (NotReloaded::NotRead(_) | NotReloaded::NotServing)) => {
             Err(ApiError::unavailable(error.to_string()))
@@ -156,7 +209,7 @@ async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted
     let control = Arc::clone(control);
     let made = tokio::spawn(async move { change::make(&control, asked).await }).await;
     let made = made.map_err(|_| ApiError::unavailable("the change was not made: a bug".to_owned()))?;
-    Ok(Json(json!({ "revision": made.map_err(|error| refused(&error))? })))
+    Ok(Json(Applied { revision: made.map_err(|error| refused(&error))? }))
 }
 
 fn refused(error: &ChangeError) -> ApiError {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::api;
 use super::auth::{self, Token};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::mutations;
+use super::openapi::{self, Access};
 use super::page;
 use crate::control::state::Control;
 
@@ -21,28 +23,34 @@ use crate::control::state::Control;
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Who watches the process has no token. Nor has a browser that is about to ask for it: `page::is_open`.
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
+/// As axum sends texts.
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 pub(super) fn router(control: Arc<Control>, token: Option<Token>) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(api::metrics))
-        .route("/v1/balancer", get(api::balancer))
-        .route("/v1/listeners", get(api::listeners))
-        .route("/v1/target-groups", get(api::target_groups))
-        .route(
-            "/v1/target-groups/{group}/targets",
-            get(api::targets).post(mutations::register).patch(mutations::update).delete(mutations::deregister),
-        )
-        .route("/v1/shards", get(api::shards))
-        .route("/v1/revisions", get(api::revisions))
-        .route("/v1/revisions/{revision}/restore", post(mutations::restore))
-        .route("/v1/reload", post(mutations::reload))
-        .route("/v1/explain", get(api::explain))
-        .merge(page::router(&control))
+    let described = OpenApiRouter::new()
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        .routes(routes!(api::metrics))
+        .routes(routes!(api::balancer))
+        .routes(routes!(api::listeners))
+        .routes(routes!(api::target_groups))
+        .routes(routes!(api::targets, mutations::register, mutations::update, mutations::deregister))
+        .routes(routes!(api::shards))
+        .routes(routes!(api::revisions))
+        .routes(routes!(mutations::restore))
+        .routes(routes!(mutations::reload))
+        .routes(routes!(api::explain))
+        .routes(routes!(openapi::openapi))
+        .merge(page::events(&control));
+    let (router, collected) = described.split_for_parts();
+    let access = if token.is_some() { Access::Token } else { Access::Everyone };
+    let document = openapi::document(collected, access, &OPEN_PATHS);
+    router
+        .merge(page::files())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(token.map(Arc::new), guard))
+        .layer(Extension(Arc::new(document)))
         .with_state(control)
 }
 
@@ -61,10 +69,23 @@ async fn guard(State(token): State<Option<Arc<Token>>>, request: Request, next: 
 }
 
 /// The process runs and its control thread answers.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It does.", body = String, content_type = TEXT_TYPE)))]
 async fn livez() -> &'static str {
     "ok\n"
 }
 
+/// Whether new connections should come here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "They should.", body = String, content_type = TEXT_TYPE),
+        (status = 503, description = "They should not: why, a line each; or no answer in time.", content(
+            (String = TEXT_TYPE),
+            (ErrorBody = "application/json"),
+        )),
+    ),
+)]
 async fn readyz(State(control): State<Arc<Control>>) -> Response {
     let reasons = control.not_ready();
     if reasons.is_empty() {
@@ -77,7 +98,7 @@ async fn not_found() -> ApiError {
     ApiError::not_found(
         "there is nothing at this path".to_owned(),
         "see /v1/balancer, /v1/listeners, /v1/target-groups, \
-         /v1/shards, /v1/revisions, /v1/events, /v1/explain, /metrics, /livez, /readyz; / is for a browser",
+         /v1/shards, /v1/revisions, /v1/events, /v1/explain, /v1/openapi.json, /metrics, /livez, /readyz; / is for a browser",
     )
 }
 

@@ -1,5 +1,7 @@
 //! The endpoint over a real socket, with no shard behind it, or one that the test plays.
 
+mod openapi;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,12 +17,11 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::Value;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::error::ApiError;
-use super::super::views::{self, Past, View};
+use super::super::views::{BalancerView, Past, RevisionView, View};
 use crate::control::state::Control;
 
 /// Subscribers at once, out of the endpoint's clients (server.rs): probes and Prometheus need places too.
@@ -59,6 +58,14 @@ struct Subscriber {
     ends_at: Instant,
 }
 
+/// All of it at a glance each second, as server-sent events.
+///
+/// A stream ends after some 100 seconds: ask again. docs/status-page.md says what an event holds.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    responses((status = 200, description = "Events without end.", body = String, content_type = "text/event-stream")),
+)]
 pub(super) async fn subscribe(State(feed): State<Arc<Feed>>) -> Response {
     let Ok(place) = Arc::clone(&feed.places).try_acquire_owned() else {
         return ApiError::too_many_subscribers().into_response();
@@ -106,9 +113,9 @@ impl Feed {
         let then = past.note(reported_at, &reports);
         let state = self.control.state().clone();
         let view = View { snapshot: state.snapshot, reports };
-        let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_MAX).map(views::revision).collect();
+        let revisions: Vec<_> = state.revisions.iter().rev().take(REVISIONS_MAX).map(RevisionView::from).collect();
         let elapsed = reported_at.saturating_duration_since(self.began);
-        let balancer = views::balancer(&self.control, &view.reports);
+        let balancer = BalancerView::of(&self.control, &view.reports);
         let glance = view.glance(then.as_ref(), &self.control.shards, balancer, revisions, elapsed);
         let made = (Instant::now(), frame(&glance));
         *event = Some(made.clone());

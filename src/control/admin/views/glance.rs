@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::recent::{self, Latencies, Then};
 use super::targets::{checks_per_second, of_target, worst};
-use super::{View, micros, rfc3339, seconds};
+use super::{BalancerView, RevisionView, View, micros, rfc3339, seconds};
 use crate::config::{Algorithm, Listener, Target, TargetGroup};
 use crate::control::shards::{Handle, Life};
 use crate::health::{Failure, Reason, State};
@@ -28,14 +27,14 @@ const TARGETS_MAX: usize = 2_000;
 pub(in super::super) struct Glance<'v> {
     /// When the shards said it, by a clock that runs evenly: the difference of two glances makes rates.
     pub(in super::super) elapsed_seconds: f64,
-    pub(in super::super) balancer: Value,
+    pub(in super::super) balancer: BalancerView,
     /// What latencies are of; none: of all time.
     latency_window_us: Option<u64>,
     listeners: Vec<ListenerGlance<'v>>,
     target_groups: Vec<GroupGlance<'v>>,
     shards: Vec<ShardGlance>,
     /// The latest first.
-    pub(in super::super) revisions: Vec<Value>,
+    pub(in super::super) revisions: Vec<RevisionView>,
 }
 
 #[derive(Serialize)]
@@ -111,7 +110,7 @@ struct CheckGlance {
 struct ShardGlance {
     shard: usize,
     core: usize,
-    state: &'static str,
+    state: Life,
     answered_seconds_ago: f64,
     report: Option<ShardCounts>,
 }
@@ -134,8 +133,8 @@ impl View {
         &self,
         then: Option<&Then>,
         shards: &[Arc<Handle>],
-        balancer: Value,
-        revisions: Vec<Value>,
+        balancer: BalancerView,
+        revisions: Vec<RevisionView>,
         elapsed: Duration,
     ) -> Glance<'_> {
         let before = then.map_or(&[][..], |then| &then.reports[..]);
@@ -215,11 +214,7 @@ impl View {
         ShardGlance {
             shard: handle.id,
             core: handle.core,
-            state: match pulse.life {
-                Life::Answering => "answering",
-                Life::Stuck => "stuck",
-                Life::Ended => "ended",
-            },
+            state: pulse.life,
             answered_seconds_ago: seconds(pulse.answered_at.elapsed()),
             report: of(&self.reports).map(|report| shard_counts(then.as_deref(), &report)),
         }
