@@ -1,10 +1,14 @@
-//! Schemas of texts that have no type of ours, for the description of the admin API (control/admin/openapi.rs).
+//! What the description of the admin API (control/admin/openapi.rs) says of values, where no type of ours does.
 //!
-//! A field says which one it is by `#[schema(value_type = Option<schema::Address>)]`.
+//! A field says which schema is its own by `#[schema(value_type = Option<schema::Address>)]`. A whole number is one by its value:
+//! to JSON Schema (2020-12, validation, 6.1.1) 80.0 is an integer, and some languages write it so.
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use utoipa::openapi::schema::{AnyOfBuilder, Schema, SchemaType};
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, SchemaFormat, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -78,5 +82,106 @@ impl ToSchema for AnyObject {
 impl PartialSchema for AnyObject {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new().schema_type(Type::Object).into()
+    }
+}
+
+/// A number that is whole, however it is written: `#[serde(deserialize_with = "schema::whole")]`.
+///
+/// # Errors
+/// It is no number, not whole, or out of the type's range.
+pub(crate) fn whole<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
+    deserializer.deserialize_u64(Whole(PhantomData))
+}
+
+/// As `whole`, or null.
+///
+/// # Errors
+/// As `whole`.
+pub(crate) fn whole_or_null<'de, D: Deserializer<'de>, N: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<N>, D::Error> {
+    deserializer.deserialize_option(OrNull(PhantomData))
+}
+
+struct Whole<N>(PhantomData<N>);
+
+impl<N: TryFrom<u64>> Visitor<'_> for Whole<N> {
+    type Value = N;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = 8 * size_of::<N>();
+        write!(f, "a whole number of {bits} bits")
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<N, E> {
+        N::try_from(value).map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<N, E> {
+        if value.fract() != 0.0 || !(0.0..=WHOLE_MAX).contains(&value) {
+            return Err(E::invalid_value(Unexpected::Float(value), &self));
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and in the range")]
+        self.visit_u64(value as u64)
+    }
+}
+
+/// Up to 2^53 each whole number is a number of its own (IEEE 754).
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+struct OrNull<N>(PhantomData<N>);
+
+impl<'de, N: TryFrom<u64>> Visitor<'de> for OrNull<N> {
+    type Value = Option<N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Whole::<N>(PhantomData).expecting(f)?;
+        f.write_str(", or null")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Option<N>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<N>, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<N>, D::Error> {
+        whole(deserializer).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Numbers {
+        #[serde(deserialize_with = "super::whole")]
+        port: u16,
+        #[serde(default, deserialize_with = "super::whole_or_null")]
+        weight: Option<u8>,
+    }
+
+    fn read(text: &str) -> Result<(u16, Option<u8>), String> {
+        let numbers: Result<Numbers, _> = serde_json::from_str(text);
+        numbers.map(|numbers| (numbers.port, numbers.weight)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        assert_eq!(read("{\"port\":80}"), Ok((80, None)));
+        assert_eq!(read("{\"port\":80.0,\"weight\":1e2}"), Ok((80, Some(100))));
+        assert_eq!(read("{\"port\":65535.0,\"weight\":null}"), Ok((65535, None)));
+    }
+
+    #[test]
+    fn what_is_none_is_refused_and_said() {
+        for bad in ["80.5", "-1", "-1.0", "65536", "65536.0", "1e300", "\"80\"", "null", "[80]", "true"] {
+            let error = read(&format!("{{\"port\":{bad}}}")).expect_err(bad);
+            assert!(error.contains("a whole number of 16 bits"), "{bad}: {error}");
+        }
+        assert!(read("{\"port\":80,\"weight\":256.0}").expect_err("256").contains("8 bits"));
     }
 }

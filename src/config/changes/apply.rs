@@ -60,6 +60,7 @@ pub struct NewTarget {
     #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
     /// 1 to 65535.
+    #[serde(deserialize_with = "schema::whole")]
     #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Zone that it is in; the inventory's where it is not given.
@@ -67,7 +68,7 @@ pub struct NewTarget {
     #[schema(value_type = Option<schema::Name>)]
     pub zone: Option<Id>,
     /// 0 to 100; 10 where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
     #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
 }
@@ -80,6 +81,7 @@ pub struct Which {
     #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
+    #[serde(deserialize_with = "schema::whole")]
     #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
 }
@@ -92,14 +94,15 @@ pub struct TargetUpdate {
     #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
+    #[serde(deserialize_with = "schema::whole")]
     #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Its weight from now on, 0 to 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
     #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
     /// Its port from now on: to the balancer that is another target (requirement G2), so its flows end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
     #[schema(minimum = 1, maximum = 65535)]
     pub new_port: Option<u16>,
 }

@@ -14,6 +14,7 @@
 
 mod api;
 mod auth;
+mod by_name;
 mod error;
 mod mutations;
 mod named;

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::by_name::ByName;
 use super::error::ApiError;
 use super::named::Named;
 use super::openapi::{self, RefusedChange, RefusedReload, RefusedRestore};
@@ -98,7 +99,8 @@ async fn change_targets<T: DeserializeOwned>(
     request: Request<Body>,
     of: fn(Arc<str>, Vec<T>) -> Change,
 ) -> Answer {
-    let (terms, Targets { targets }) = read(request).await?;
+    let (terms, Targets { targets }) = read::<Targets<ByName<T>>>(request).await?;
+    let targets = targets.into_iter().map(|ByName(target)| target).collect();
     make(&control, client, terms, Wanted::Change(of(name.into(), targets))).await
 }
 
@@ -157,7 +159,8 @@ impl Terms {
         let if_revision = headers.get(header::IF_MATCH).map(|value| {
             let text = value.to_str().unwrap_or_default();
             let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-            number.parse().map_err(|_| {
+            let digits = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
                 ApiError::bad_request(
                     "If-Match is not a revision".to_owned(),
                     "send the number that GET /v1/revisions or the last answer gave: If-Match: 12",
@@ -165,7 +168,7 @@ impl Terms {
             })
         });
         let key = headers.get("idempotency-key").map(|value| match value.to_str() {
-            Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok((key.to_owned(), digest(method, path, body))),
+            Ok(key) if is_key(key) => Ok((key.to_owned(), digest(method, path, body))),
             _ => Err(ApiError::bad_request(
                 "Idempotency-Key is not 1 to 128 visible ASCII characters".to_owned(),
                 "send a random one for each change: uuidgen",
@@ -173,6 +176,10 @@ impl Terms {
         });
         Ok(Terms { if_revision: if_revision.transpose()?, key: key.transpose()? })
     }
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What tells two requests apart that came with the same key.
@@ -189,7 +196,7 @@ async fn read<T: DeserializeOwned>(request: Request<Body>) -> Result<(Terms, T),
     let (parts, body) = request.into_parts();
     let body = bounded(body).await?;
     let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &body)?;
-    let read = serde_json::from_slice(&body).map_err(|error| {
+    let ByName(read) = serde_json::from_slice(&body).map_err(|error| {
         let message = format!("the body cannot be read: {error}");
         ApiError::bad_request(message, "send JSON such as {\"targets\":[{\"address\":\"10.0.0.5\",\"port\":80}]}")
     })?;

@@ -31,7 +31,7 @@ const ABOUT: &str = "Shows a balancer that runs, and changes its targets while c
                      state_dir. Every error is an `Error`. docs/api.md is for people.";
 
 /// Answers that are errors: status, name, and when.
-const REFUSALS: [(&str, &str, &str); 12] = [
+const REFUSALS: [(&str, &str, &str); 11] = [
     ("400", "BadRequest", "The body, a header, a parameter or the path is not as described."),
     ("401", "Unauthorized", "No token, or a wrong one."),
     ("403", "ForeignPage", "A browser sends it for a page of another origin."),
@@ -43,7 +43,6 @@ const REFUSALS: [(&str, &str, &str); 12] = [
     ("429", "TooManyRequests", "More changes than may be made in the time: ask again later."),
     ("503", "Unavailable", "It starts, stops, is overloaded, or does not answer in time."),
     ("507", "NotKept", "The disk did not take it; nothing changed."),
-    ("405", "MethodNotAllowed", "The path does not know the method."),
 ];
 
 /// The scheme of the token.
