@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::admin::Bounds;
 use super::change::Ledger;
 use super::explain::Pace;
 use super::host;
@@ -27,6 +28,7 @@ pub(super) struct Control {
     /// Whoever holds it is the only one who changes anything.
     pub(super) ledger: tokio::sync::Mutex<Ledger>,
     pub(super) explaining: Pace,
+    pub(super) bounds: Bounds,
     state: Mutex<State>,
 }
 
@@ -96,7 +98,8 @@ impl Control {
         let state = State { phase: Phase::Starting, snapshot: empty, revisions, reloads: Reloads::default() };
         let (reporter, explaining) = (Reporter::new(&shards), Pace::default());
         let ledger = tokio::sync::Mutex::new(ledger);
-        Arc::new(Control { given, reporter, explaining, shards, ledger, state: Mutex::new(state) })
+        let bounds = Bounds::default();
+        Arc::new(Control { given, reporter, explaining, bounds, shards, ledger, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.

@@ -1,6 +1,7 @@
 //! An error as the API writes it: `{"error":{"code","message","hint"}}`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -13,6 +14,8 @@ use utoipa::ToSchema;
 pub(super) struct ApiError {
     status: StatusCode,
     problem: Problem,
+    /// When to ask again.
+    retry_after: Option<Duration>,
 }
 
 /// What every error looks like.
@@ -57,6 +60,8 @@ pub(super) enum Code {
     TooLarge,
     /// A value is out of its range, or does not go with another.
     Invalid,
+    /// More changes than may be made in the time.
+    TooManyRequests,
     /// It starts or stops, or too many changes wait.
     Unavailable,
     /// As many read `/v1/events` as may.
@@ -69,7 +74,7 @@ pub(super) enum Code {
 
 impl ApiError {
     fn new(status: StatusCode, code: Code, message: String, hint: impl Into<Cow<'static, str>>) -> Self {
-        ApiError { status, problem: Problem { code, message, hint: hint.into() } }
+        ApiError { status, problem: Problem { code, message, hint: hint.into() }, retry_after: None }
     }
 
     pub(super) fn bad_request(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
@@ -137,6 +142,22 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::TooManySubscribers, message, hint)
     }
 
+    /// In so long there may be a change again.
+    pub(super) fn too_many_requests(in_so_long: Duration) -> Self {
+        let message = "more changes come than may be made in the time; nothing changed".to_owned();
+        let hint = "wait as Retry-After says, and send many targets in one list: it is one change";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::TooManyRequests, message, hint);
+        ApiError { retry_after: Some(in_so_long), ..error }
+    }
+
+    /// As many changes wait as may.
+    pub(super) fn crowded(waiting: usize) -> Self {
+        let message = format!("{waiting} changes wait to be made; nothing changed");
+        let hint = "wait for the answer of one change before the next, or send many targets in one list";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message, hint);
+        ApiError { retry_after: Some(Duration::from_secs(1)), ..error }
+    }
+
     /// It is kept, and not in effect everywhere yet.
     pub(super) fn unconfirmed(message: String) -> Self {
         let hint = "GET /v1/shards says who is stuck; it takes the revision when it comes round";
@@ -154,6 +175,11 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(ErrorBody { error: self.problem })).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            // RFC 9110, 10.2.3: whole seconds.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -4,16 +4,17 @@
 //!   server: socket, at most so many clients, time limits --> router: token --> livez, readyz
 //!                                                               |---> metrics (crate::metrics)
 //!                                                               |---> api --> views: JSON
-//!                                                               |---> mutations --> control/change/mod.rs
+//!                                                               |---> mutations --> bounds --> control/change/mod.rs
 //!                                                               |---> page: / and /v1/events
 //!                                                               `---> openapi: what all of them take and answer
 //! ```
 //!
 //! A client here must not hurt the data path: clients, header bytes and the time of everything are bounded, shards are asked
-//! ten times a second at most (control/reports.rs), and a body has 1 MiB at most.
+//! ten times a second at most (control/reports.rs), a body has 1 MiB at most, and changes have a rate (bounds.rs).
 
 mod api;
 mod auth;
+mod bounds;
 mod by_name;
 mod error;
 mod mutations;
@@ -26,4 +27,5 @@ mod server;
 mod tests;
 mod views;
 
+pub(super) use bounds::Bounds;
 pub(super) use server::Door;

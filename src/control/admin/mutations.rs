@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A list is all or nothing. `If-Match: 12` changes only what was revision 12; a request that comes again with the same
-//! `Idempotency-Key` is answered as the first time. The answer comes once every shard runs the revision.
+//! `Idempotency-Key` is answered as the first time. The answer comes once every shard runs the revision. How often, and how many
+//! at once: bounds.rs.
 
 use std::sync::Arc;
 
@@ -133,7 +134,12 @@ pub(super) async fn restore(
 )]
 pub(super) async fn reload(State(control): Shared, request: Request<Body>) -> Answer {
     bounded(request.into_body()).await?;
-    let reloaded = tokio::spawn(async move { change::reload(&control).await }).await;
+    let place = control.bounds.enter()?;
+    let reloaded = tokio::spawn(async move {
+        let _place = place;
+        change::reload(&control).await
+    });
+    let reloaded = reloaded.await;
     let reloaded = reloaded.map_err(|_| ApiError::unavailable("the reload did not come to an end".to_owned()))?;
     match reloaded {
         Ok(revision) => Ok(Json(Applied { revision })),
@@ -212,9 +218,14 @@ async fn bounded(body: Body) -> Result<Vec<u8>, ApiError> {
 
 async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted) -> Answer {
     let asked = Asked { who: client.to_string(), what, if_revision: terms.if_revision, key: terms.key };
+    let place = control.bounds.enter()?;
     // A client that goes away leaves no change half made.
     let control = Arc::clone(control);
-    let made = tokio::spawn(async move { change::make(&control, asked).await }).await;
+    let made = tokio::spawn(async move {
+        let _place = place;
+        change::make(&control, asked).await
+    });
+    let made = made.await;
     let made = made.map_err(|_| ApiError::unavailable("the change was not made: a bug".to_owned()))?;
     Ok(Json(Applied { revision: made.map_err(|error| refused(&error))? }))
 }

@@ -156,7 +156,7 @@ pub(super) struct RefusedChange;
 
 impl IntoResponses for RefusedChange {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&["400", "404", "409", "412", "413", "422", "507"])
+        refusals(&["400", "404", "409", "412", "413", "422", "429", "507"])
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) struct RefusedRestore;
 
 impl IntoResponses for RefusedRestore {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&["400", "404", "409", "412", "413", "507"])
+        refusals(&["400", "404", "409", "412", "413", "429", "507"])
     }
 }
 
@@ -174,7 +174,7 @@ pub(super) struct RefusedReload;
 
 impl IntoResponses for RefusedReload {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        refusals(&["409", "413", "422", "507"])
+        refusals(&["409", "413", "422", "429", "507"])
     }
 }
 

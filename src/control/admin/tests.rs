@@ -61,6 +61,15 @@ impl Endpoint {
         (head[9..12].parse().unwrap(), body.to_owned())
     }
 
+    /// Sends a request, and does not wait for its answer.
+    pub(super) async fn begin(&self, request: &str, body: &str) -> UnixStream {
+        let mut client = UnixStream::connect(&self.path).await.unwrap();
+        let length = body.len();
+        let text = format!("{request} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        client.write_all(text.as_bytes()).await.unwrap();
+        client
+    }
+
     /// All that comes back.
     pub(super) async fn exchange(&self, request: &str, headers: &str, body: &str) -> String {
         let mut client = UnixStream::connect(&self.path).await.unwrap();

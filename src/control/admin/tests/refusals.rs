@@ -1,6 +1,7 @@
 //! What is no good request, and what it is told.
 
 use super::{Endpoint, error_code};
+use crate::control::admin::bounds::WAITING_MAX;
 use crate::control::state::Phase;
 
 /// An endpoint that serves, and has no `state_dir`: what would be a change is refused as a conflict.
@@ -116,4 +117,40 @@ async fn terms_that_cannot_be_read_are_no_terms() {
     }
     let headers = "If-Match: \"77\"\r\nIdempotency-Key: k\r\n";
     assert_eq!(told(&endpoint, REGISTER, headers, GOOD).await, (412, "other_revision".into()));
+}
+
+#[tokio::test(flavor = "current_thread", start_paused = true)]
+async fn more_changes_than_the_time_gives_are_told_when_to_come_again_and_reads_go_on() {
+    let endpoint = serving();
+    while endpoint.control.bounds.enter().is_ok() {}
+    for request in [REGISTER, "POST /v1/reload", "POST /v1/revisions/1/restore"] {
+        let headers = format!("Content-Length: {}\r\n", GOOD.len());
+        let answer = endpoint.exchange(request, &headers, GOOD).await;
+        assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+        assert!(answer.contains("\"code\":\"too_many_requests\""), "{answer}");
+    }
+    assert_eq!(endpoint.get("/v1/target-groups").await.0, 200);
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    assert_eq!(told(&endpoint, REGISTER, "", GOOD).await, (409, "conflict".into()));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn changes_wait_for_the_one_at_work_as_far_as_there_is_room_and_also_when_their_clients_are_gone() {
+    let endpoint = serving();
+    let at_work = endpoint.control.ledger.lock().await;
+    let waiting = (0..WAITING_MAX).map(|_| endpoint.begin(REGISTER, GOOD)).collect::<Vec<_>>();
+    let waiting = futures_util::future::join_all(waiting).await;
+    let is_full = || endpoint.control.bounds.is_full();
+    while !is_full() {
+        tokio::task::yield_now().await;
+    }
+    drop(waiting);
+    let answer = endpoint.exchange(REGISTER, &format!("Content-Length: {}\r\n", GOOD.len()), GOOD).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert_eq!(endpoint.get("/v1/target-groups").await.0, 200);
+    drop(at_work);
+    while is_full() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(told(&endpoint, REGISTER, "", GOOD).await, (409, "conflict".into()));
 }
