@@ -117,14 +117,15 @@ pub(super) async fn targets(State(control): Shared, Named(name): Named) -> Resul
     get,
     path = "/v1/explain",
     params(openapi::Question),
-    responses((status = 200, description = "What it would get now.", body = Explanation), openapi::NotFound),
+    responses((status = 200, description = "What it would get now.", body = Explanation), openapi::NotExplained),
 )]
 pub(super) async fn explain(State(control): Shared, RawQuery(query): RawQuery) -> Result<Json<Explanation>, ApiError> {
-    let mistaken = |Mistake { what, mend }| ApiError::bad_parameter(what, mend);
-    let asked = Asked::parse(&query.unwrap_or_default()).map_err(mistaken)?;
+    let asked = Asked::parse(&query.unwrap_or_default());
+    let asked = asked.map_err(|Mistake { what, mend }| ApiError::bad_parameter(what, mend))?;
     match explain::explain(&control, &asked).await {
         Ok(explanation) => Ok(Json(explanation)),
-        Err(Unexplained::Mistake(mistake)) => Err(mistaken(mistake)),
+        // A question that could be one, and is none for this listener.
+        Err(Unexplained::Mistake(Mistake { what, mend })) => Err(ApiError::unprocessable(what, mend)),
         Err(Unexplained::NoListener(name)) => {
             let message = format!("there is no listener {}", explain::quoted(&name));
             Err(ApiError::not_found(message, "GET /v1/listeners lists them"))

@@ -33,6 +33,8 @@ use crate::control::state::Control;
 
 /// Longest body: a thousand targets take a tenth of it.
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// The largest number that the description gives a revision: `int64`.
+const REVISION_MAX: u64 = i64::MAX as u64;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
@@ -64,7 +66,10 @@ pub(super) struct Applied {
     post,
     path = "/v1/target-groups/{group}/targets",
     params(openapi::GroupName, openapi::Terms),
-    request_body = Targets<NewTarget>,
+    request_body(
+        content = Targets<NewTarget>,
+        example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80 }, { "address": "10.0.0.6", "port": 80, "weight": 20 }] }),
+    ),
     responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
 )]
 pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
@@ -76,7 +81,7 @@ pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
     delete,
     path = "/v1/target-groups/{group}/targets",
     params(openapi::GroupName, openapi::Terms),
-    request_body = Targets<Which>,
+    request_body(content = Targets<Which>, example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80 }] })),
     responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
 )]
 pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
@@ -88,7 +93,10 @@ pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
     patch,
     path = "/v1/target-groups/{group}/targets",
     params(openapi::GroupName, openapi::Terms),
-    request_body = Targets<TargetUpdate>,
+    request_body(
+        content = Targets<TargetUpdate>,
+        example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80, "weight": 0 }] }),
+    ),
     responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
 )]
 pub(super) async fn update(place: Place, request: Request<Body>) -> Answer {
@@ -118,7 +126,7 @@ pub(super) async fn restore(
     (State(control), Extension(client), Named(revision)): Place,
     request: Request<Body>,
 ) -> Answer {
-    let Ok(revision) = revision.parse() else {
+    let Some(revision) = revision.parse().ok().filter(|revision| *revision <= REVISION_MAX) else {
         return Err(ApiError::not_found("a revision is a number".to_owned(), "GET /v1/revisions lists them"));
     };
     let (parts, body) = request.into_parts();

@@ -1,4 +1,4 @@
-//! The description of this API: `GET /v1/openapi.json`, OpenAPI 3.1.
+//! The description of this API: `GET /v1/openapi.json`, `OpenAPI` 3.1.
 //!
 //! ```text
 //!     handler, #[utoipa::path]: what it takes, what it gives --routes!--> OpenApiRouter --> Router
@@ -57,7 +57,7 @@ pub(super) enum Access {
     Everyone,
 }
 
-/// The description of this API, as OpenAPI 3.1.
+/// The description of this API, as `OpenAPI` 3.1.
 #[utoipa::path(
     get,
     path = "/v1/openapi.json",
@@ -148,6 +148,15 @@ pub(super) struct NotFound;
 impl IntoResponses for NotFound {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         refusals(&["400", "404"])
+    }
+}
+
+/// There is no such listener, or the question is none, or none for it.
+pub(super) struct NotExplained;
+
+impl IntoResponses for NotExplained {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        refusals(&["400", "404", "422"])
     }
 }
 

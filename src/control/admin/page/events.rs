@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
+use utoipa::ToSchema;
 
 use super::super::error::ApiError;
 use super::super::views::{BalancerView, Past, RevisionView, View};
@@ -49,6 +50,15 @@ struct Latest {
     past: Past,
 }
 
+/// An event as its reader has it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is written by hand: frame()")]
+struct Event {
+    /// All of it at a glance.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// A client that listens.
 struct Subscriber {
     feed: Arc<Feed>,
@@ -64,7 +74,7 @@ struct Subscriber {
 #[utoipa::path(
     get,
     path = "/v1/events",
-    responses((status = 200, description = "Events without end.", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "Events without end.", body = inline(Event), content_type = "text/event-stream")),
 )]
 pub(super) async fn subscribe(State(feed): State<Arc<Feed>>) -> Response {
     let Ok(place) = Arc::clone(&feed.places).try_acquire_owned() else {

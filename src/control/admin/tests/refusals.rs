@@ -28,6 +28,9 @@ async fn a_path_that_is_not_utf_8_is_told_so() {
     {
         assert_eq!(told(&endpoint, request, "", "").await, (400, "bad_request".into()), "{request}");
     }
+    let (status, body) = endpoint.get("/v1/target-groups/a%20%0ab/targets").await;
+    assert_eq!((status, error_code(&body).as_str()), (404, "not_found"));
+    assert!(body.contains(r#"the name \"a \\nb\""#), "{body}");
     let (status, _) = endpoint.get("/v1/target-groups/%61pp/targets").await;
     assert_eq!(status, 200, "it is decoded");
 }

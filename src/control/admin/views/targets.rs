@@ -24,6 +24,7 @@ pub(in super::super) struct TargetGroups {
 /// A target group.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TargetGroup)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as readers of JSON have it")]
 pub(in super::super) struct GroupView {
     name: Arc<str>,
     /// `tcp` or `http`.
