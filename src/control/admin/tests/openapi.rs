@@ -39,6 +39,22 @@ async fn every_request_of_the_guide_is_described() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn the_guide_names_every_code_and_every_status_of_an_error() {
+    let (_, document) = document(Some(TOKEN)).await;
+    let guide = include_str!("../../../../docs/api.md");
+    for code in document["components"]["schemas"]["ErrorCode"]["enum"].as_array().expect("codes") {
+        assert!(guide.contains(&format!("`{}`", code.as_str().expect("text"))), "{code}");
+    }
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for status in operation["responses"].as_object().expect("responses").keys() {
+                assert!(status == "200" || guide.contains(&format!("\n| {status} |")), "{path}: {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn what_is_described_is_served_and_no_other_method_is() {
     let (endpoint, document) = document(None).await;
     for (path, item) in document["paths"].as_object().expect("paths") {
