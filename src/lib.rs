@@ -13,5 +13,6 @@ pub mod l4;
 pub mod l7;
 pub mod metrics;
 pub mod ring;
+mod schema;
 pub mod shard;
 pub mod tls;

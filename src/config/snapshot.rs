@@ -81,7 +81,7 @@ pub struct Balancer {
 }
 
 /// What a client sees whom a security group drops (requirement A2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SecurityGroupDrop {
     /// Its connection is reset before a byte is read.
@@ -92,7 +92,7 @@ pub enum SecurityGroupDrop {
 }
 
 /// Whom a listener serves (requirement L8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// Anyone.
@@ -328,7 +328,7 @@ pub struct TargetGroup {
 }
 
 /// Whose the targets of a group are, and a record of the inventory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Managed {
     /// The file lists them.
@@ -403,7 +403,7 @@ pub enum SameSite {
 }
 
 /// How a target is picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
     /// Smooth weighted round robin: a heavy target's turns are spread.
@@ -509,7 +509,7 @@ pub struct Target {
 }
 
 /// Target types (requirement G2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// A machine's primary private address.

@@ -49,7 +49,9 @@ pub(super) struct Pulse {
     pub(super) answered_at: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ShardState)]
 pub(super) enum Life {
     Answering,
     Stuck,

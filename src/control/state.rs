@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::admin::Bounds;
 use super::change::Ledger;
 use super::explain::Pace;
 use super::host;
@@ -27,6 +28,7 @@ pub(super) struct Control {
     pub(super) ledger: tokio::sync::Mutex<Ledger>,
     pub(super) explaining: Pace,
     pub(super) webhooks: Queues,
+    pub(super) bounds: Bounds,
     state: Mutex<State>,
 }
 
@@ -52,7 +54,8 @@ pub(super) struct State {
     pub(super) reloads: Reloads,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Phase {
     Starting,
     Serving,
@@ -95,7 +98,8 @@ impl Control {
         let state = State { phase: Phase::Starting, snapshot: empty, revisions, reloads: Reloads::default() };
         let (reporter, explaining) = (Reporter::new(&shards), Pace::default());
         let (ledger, webhooks) = (tokio::sync::Mutex::new(ledger), Queues::default());
-        Arc::new(Control { given, reporter, explaining, webhooks, shards, ledger, state: Mutex::new(state) })
+        let bounds = Bounds::default();
+        Arc::new(Control { given, reporter, explaining, bounds, webhooks, shards, ledger, state: Mutex::new(state) })
     }
 
     /// The state, for a moment: never held across an await. It is whole at any time, so a panic elsewhere spoils nothing.

@@ -17,8 +17,9 @@ use std::time::{Duration, SystemTime};
 ///    any of these   --no listener names the group--> Unused --a listener does--> Initial, or Healthy with checks off
 ///    any but Draining --the target is unbound--> Draining, for good
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = HealthState)]
 pub enum State {
     /// No check has succeeded yet; nothing new is sent.
     Initial,

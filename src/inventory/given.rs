@@ -32,7 +32,7 @@ pub enum Record {
 }
 
 /// Which record is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RecordId {
     /// What it is of.
     pub kind: RecordKind,
@@ -41,7 +41,7 @@ pub struct RecordId {
 }
 
 /// What a record is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RecordKind {
     /// A machine.
     Instance,

@@ -107,8 +107,9 @@ pub struct TargetAnswer {
 }
 
 /// Whether a target is the next one, and why not. Where several reasons hold, the first of these is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = explain::Standing)]
 pub enum Standing {
     /// It is.
     Next,

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::admin::Reply;
 use crate::support::config::{Config, Group};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
@@ -342,7 +345,7 @@ fn random_calls(count: usize) {
             assert_eq!(shown(&weir), model, "after a kill before call {call}");
         }
         let (line, body, after) = random_call(&mut random, &model);
-        let reply = admin::send(weir.config.admin, &line, "", &body.to_string()).expect("an answer");
+        let reply = send_when_it_is_time(&weir, &line, &body.to_string());
         let Some(after) = after else {
             assert!((400..500).contains(&reply.status), "call {call}: {line} {body}: {} {}", reply.status, reply.body);
             continue;
@@ -357,6 +360,17 @@ fn random_calls(count: usize) {
         }
     }
     assert_eq!(shown(&weir), model);
+}
+
+/// As a client does that makes more changes than it may: it waits as `Retry-After` says.
+fn send_when_it_is_time(weir: &Weir, line: &str, body: &str) -> Reply {
+    loop {
+        let reply = admin::send(weir.config.admin, line, "", body).expect("an answer");
+        if reply.status != 429 {
+            return reply;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
 }
 
 fn shown(weir: &Weir) -> Model {

@@ -36,6 +36,7 @@ mod http_upgrade;
 mod inventory;
 mod limits;
 mod listeners;
+mod openapi;
 mod outages;
 mod page;
 mod relay;

@@ -1,5 +1,9 @@
 //! Changes of the inventory, and what they make of targets that were registered (requirements G8, G9).
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
 use super::request::shown;
 use super::{Changes, Refused};
 use crate::config::limits;
@@ -7,8 +11,6 @@ use crate::config::snapshot::{Snapshot, TargetKind};
 use crate::inventory::{
     self, Bound, Fate, Instance, InstanceState, Inventory, Place, Record, RecordId, RecordKind, TargetName, fate,
 };
-use std::net::SocketAddr;
-use std::time::SystemTime;
 
 impl Changes {
     pub(super) fn put(&self, base: &Snapshot, records: &[Record], now: SystemTime) -> Result<Changes, Refused> {
@@ -18,8 +20,12 @@ impl Changes {
         }
         let mut inventory = Inventory::clone(&base.inventory);
         let mut changes = self.clone();
+        let mut seen = HashSet::new();
         for record in records {
             let which = record.which();
+            if !seen.insert(which.clone()) {
+                return Err(Refused::invalid(format!("{which} is there twice"), "give each once"));
+            }
             not_the_files(base, &which)?;
             if let Record::ScalingGroup(group) = record {
                 base.check_webhook(group).map_err(|refusal| Refused::from(refusal).of_record(&which))?;

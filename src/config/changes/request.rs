@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::config::limits;
 use crate::config::snapshot::TargetKind;
 use crate::inventory::{Id, Record, RecordId, Refusal};
+use crate::schema;
 
 /// What a request of the API asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub enum TargetsChange {
 }
 
 /// A target to be registered: by an id, an address or both (requirement G3).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTarget {
     /// What its address is: `cvm` where nothing is said.
@@ -46,60 +48,79 @@ pub struct NewTarget {
     pub kind: TargetKind,
     /// Of a cvm target.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub instance_id: Option<Id>,
     /// Of an eni target.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub eni_id: Option<Id>,
     /// Where it answers; the inventory's where it is not given.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
     /// 1 to 65535.
+    #[serde(deserialize_with = "schema::whole")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Zone that it is in; the inventory's where it is not given.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub zone: Option<Id>,
     /// 0 to 100; 10 where nothing is said.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
+    #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
 }
 
 /// A target that is there: by its port, and an address or an id that tell it from the others.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// Its address.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
     /// Its machine.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub instance_id: Option<Id>,
     /// Its interface.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub eni_id: Option<Id>,
     /// Its port.
+    #[serde(deserialize_with = "schema::whole")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
 }
 
 /// What becomes of a target that is there.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TargetUpdate {
     /// See `Which`.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
     /// See `Which`.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub instance_id: Option<Id>,
     /// See `Which`.
     #[serde(default)]
+    #[schema(value_type = Option<schema::Name>)]
     pub eni_id: Option<Id>,
     /// See `Which`.
+    #[serde(deserialize_with = "schema::whole")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub port: u16,
     /// Its weight from now on, 0 to 100.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
+    #[schema(minimum = 0, maximum = 100)]
     pub weight: Option<u8>,
     /// Its port from now on: to the balancer that is another target (requirement G2), so its flows end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "schema::whole_or_null")]
+    #[schema(minimum = 1, maximum = 65535)]
     pub new_port: Option<u16>,
 }
 

@@ -10,94 +10,201 @@
 //!
 //! Terms and answers are those of mutations.rs. A record of the config file is the file's.
 
+use std::borrow::Cow;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::Request;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::openapi::schema::{Object, Schema};
+use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
-use super::mutations::{self, Answer, Place, Shared, Terms};
+use super::mutations::{self, Answer, Applied, Place, Shared, Terms};
+use super::named::Named;
+use super::openapi::{self, RecordName, RefusedChange};
 use super::server::Client;
 use crate::config::{Change, Managed};
 use crate::control::change::Wanted;
-use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, Records, ScalingGroup};
+use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup};
+use crate::schema;
+
+/// What is known of machines: the file's records, and the API's that fit them.
+#[derive(Serialize, ToSchema)]
+pub(super) struct InventoryView {
+    instances: Vec<ListedInstance>,
+    enis: Vec<ListedEni>,
+    scaling_groups: Vec<ListedScalingGroup>,
+}
 
 /// A record, and whose it is: in the words of a target group's `managed`.
 #[derive(Serialize)]
-struct Listed<'r, T> {
+struct Listed<T> {
     #[serde(flatten)]
-    record: &'r T,
+    record: T,
     managed: Managed,
 }
 
-pub(super) async fn list(State(control): Shared) -> Json<Value> {
-    let snapshot = Arc::clone(&control.state().snapshot);
-    let (all, of_file) = (&snapshot.inventory, &snapshot.inventory_of_file);
-    let managed = |is_of_file| if is_of_file { Managed::File } else { Managed::Api };
-    let instances = all.instances().map(|record| {
-        let managed = managed(of_file.instance(&record.id).is_some());
-        Listed { record, managed }
-    });
-    let enis = all.enis().map(|record| {
-        let managed = managed(of_file.eni(&record.id).is_some());
-        Listed { record, managed }
-    });
-    let scaling_groups = all.scaling_groups().map(|record| {
-        let managed = managed(of_file.scaling_group(&record.name).is_some());
-        Listed { record, managed }
-    });
-    Json(json!({
-        "instances": instances.collect::<Vec<_>>(),
-        "enis": enis.collect::<Vec<_>>(),
-        "scaling_groups": scaling_groups.collect::<Vec<_>>(),
-    }))
+type ListedInstance = Listed<Instance>;
+type ListedEni = Listed<Eni>;
+type ListedScalingGroup = Listed<ScalingGroup>;
+
+/// A record as a PUT brings it: the path names it.
+struct Unnamed<T>(PhantomData<T>);
+
+type UnnamedInstance = Unnamed<Instance>;
+type UnnamedEni = Unnamed<Eni>;
+type UnnamedScalingGroup = Unnamed<ScalingGroup>;
+
+/// Records of machines: all of them are put, in this order, or none.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(super) struct Machines {
+    #[serde(deserialize_with = "schema::objects")]
+    instances: Vec<Instance>,
+    #[serde(deserialize_with = "schema::objects")]
+    enis: Vec<Eni>,
+    #[serde(deserialize_with = "schema::objects")]
+    scaling_groups: Vec<ScalingGroup>,
 }
 
+/// Lists the inventory.
+#[utoipa::path(
+    get,
+    path = "/v1/inventory",
+    responses((status = 200, description = "All of it, each list by id.", body = InventoryView)),
+)]
+pub(super) async fn list(State(control): Shared) -> Json<InventoryView> {
+    let snapshot = Arc::clone(&control.state().snapshot);
+    let of_file = &snapshot.inventory_of_file;
+    let managed = |which: &RecordId| if of_file.get(which).is_some() { Managed::File } else { Managed::Api };
+    let mut view = InventoryView { instances: Vec::new(), enis: Vec::new(), scaling_groups: Vec::new() };
+    for record in snapshot.inventory.iter() {
+        let managed = managed(&record.which());
+        match record {
+            Record::Instance(record) => view.instances.push(Listed { record, managed }),
+            Record::Eni(record) => view.enis.push(Listed { record, managed }),
+            Record::ScalingGroup(record) => view.scaling_groups.push(Listed { record, managed }),
+        }
+    }
+    Json(view)
+}
+
+/// Puts many records, all of them or none.
+#[utoipa::path(
+    patch,
+    path = "/v1/inventory",
+    params(openapi::Terms),
+    request_body(
+        content = Machines,
+        example = json!({
+            "instances": [{ "id": "ins-1", "address": "10.0.0.5", "zone": "z-1" }],
+            "scaling_groups": [{ "name": "asg-1", "instances": ["ins-1"] }],
+        }),
+    ),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn patch(
     State(control): Shared,
     Extension(client): Extension<Client>,
     request: Request<Body>,
 ) -> Answer {
     let example = r#"{"instances":[{"id":"ins-1","address":"10.0.0.5"}]}"#;
-    let (terms, records) = mutations::read::<Records>(request, example).await?;
-    mutations::make(&control, client, terms, Wanted::Change(Change::Put(records.iter().collect()))).await
+    let (terms, machines) = mutations::read::<Machines>(request, example).await?;
+    let instances = machines.instances.into_iter().map(Record::Instance);
+    let enis = machines.enis.into_iter().map(Record::Eni);
+    let groups = machines.scaling_groups.into_iter().map(Record::ScalingGroup);
+    let records = instances.chain(enis).chain(groups).collect();
+    mutations::make(&control, client, terms, Wanted::Change(Change::Put(records))).await
 }
 
+/// Puts an instance: it becomes known, or known otherwise.
+///
+/// With `"state": "released"` its targets are unbound.
+#[utoipa::path(
+    put,
+    path = "/v1/inventory/instances/{id}",
+    params(RecordName, openapi::Terms),
+    request_body(content = UnnamedInstance, example = json!({ "address": "10.0.0.5", "zone": "z-1" })),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn put_instance(place: Place, request: Request<Body>) -> Answer {
     let example = r#"{"address":"10.0.0.5","zone":"z-1"}"#;
     put::<Instance>(place, request, (RecordKind::Instance, "id", example), Record::Instance).await
 }
 
+/// Puts a network interface; one that is known at another instance moves to this one.
+#[utoipa::path(
+    put,
+    path = "/v1/inventory/enis/{id}",
+    params(RecordName, openapi::Terms),
+    request_body(content = UnnamedEni, example = json!({ "instance_id": "ins-1", "addresses": ["10.0.0.6"] })),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn put_eni(place: Place, request: Request<Body>) -> Answer {
     let example = r#"{"instance_id":"ins-1","addresses":["10.0.0.6"]}"#;
     put::<Eni>(place, request, (RecordKind::Eni, "id", example), Record::Eni).await
 }
 
+/// Puts a scaling group: instances that join or leave it are bound or unbound.
+#[utoipa::path(
+    put,
+    path = "/v1/scaling-groups/{id}",
+    params(RecordName, openapi::Terms),
+    request_body(
+        content = UnnamedScalingGroup,
+        example = json!({ "instances": ["ins-1"], "target_groups": [{ "group": "app", "port": 8080, "weight": 20 }] }),
+    ),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn put_scaling_group(place: Place, request: Request<Body>) -> Answer {
     let example = r#"{"instances":["ins-1"],"target_groups":[{"group":"app","port":8080}]}"#;
     put::<ScalingGroup>(place, request, (RecordKind::ScalingGroup, "name", example), Record::ScalingGroup).await
 }
 
+/// Forgets an instance, which was given back: its targets are unbound, as at its release.
+#[utoipa::path(
+    delete,
+    path = "/v1/inventory/instances/{id}",
+    params(RecordName, openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn delete_instance(place: Place, request: Request<Body>) -> Answer {
     delete(place, request, RecordKind::Instance).await
 }
 
+/// Forgets a network interface. Its targets stay as they are.
+#[utoipa::path(
+    delete,
+    path = "/v1/inventory/enis/{id}",
+    params(RecordName, openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn delete_eni(place: Place, request: Request<Body>) -> Answer {
     delete(place, request, RecordKind::Eni).await
 }
 
+/// Forgets a scaling group: its instances are unbound from its target groups.
+#[utoipa::path(
+    delete,
+    path = "/v1/scaling-groups/{id}",
+    params(RecordName, openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn delete_scaling_group(place: Place, request: Request<Body>) -> Answer {
     delete(place, request, RecordKind::ScalingGroup).await
 }
 
 /// The path says which record it is; a body that says it too must agree.
 async fn put<T: DeserializeOwned>(
-    (State(control), Extension(client), Path(id)): Place,
+    (State(control), Extension(client), Named(id)): Place,
     request: Request<Body>,
     (kind, key, example): (RecordKind, &str, &str),
     of: fn(T) -> Record,
@@ -115,7 +222,7 @@ async fn put<T: DeserializeOwned>(
 }
 
 async fn delete(
-    (State(control), Extension(client), Path(id)): Place,
+    (State(control), Extension(client), Named(id)): Place,
     request: Request<Body>,
     kind: RecordKind,
 ) -> Answer {
@@ -129,5 +236,53 @@ fn which(kind: RecordKind, id: String) -> Result<RecordId, ApiError> {
     match Id::new(id) {
         Ok(id) => Ok(RecordId { kind, id }),
         Err(refusal) => Err(ApiError::bad_request(refusal.what, refusal.mend)),
+    }
+}
+
+fn object_of<T: ToSchema>() -> Object {
+    match T::schema() {
+        RefOr::T(Schema::Object(object)) => object,
+        _ => ObjectBuilder::new().build(),
+    }
+}
+
+impl<T: ToSchema> ToSchema for Unnamed<T> {
+    fn name() -> Cow<'static, str> {
+        format!("Unnamed{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Unnamed<T> {
+    fn schema() -> RefOr<Schema> {
+        let mut object = object_of::<T>();
+        object.required.retain(|key| key != "id" && key != "name");
+        for key in ["id", "name"] {
+            object.properties.remove(key);
+        }
+        object.into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Listed<T> {
+    fn name() -> Cow<'static, str> {
+        format!("Listed{}", T::name()).into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        T::schemas(schemas);
+        schemas.push((Managed::name().into(), Managed::schema()));
+    }
+}
+
+impl<T: ToSchema> PartialSchema for Listed<T> {
+    fn schema() -> RefOr<Schema> {
+        let mut object = object_of::<T>();
+        object.properties.insert("managed".to_owned(), Managed::schema());
+        object.required.push("managed".to_owned());
+        object.into()
     }
 }

@@ -9,68 +9,127 @@
 //! ```
 //!
 //! A list is all or nothing. `If-Match: 12` changes only what was revision 12; a request that comes again with the same
-//! `Idempotency-Key` is answered as the first time. The answer comes once every shard runs the revision.
+//! `Idempotency-Key` is answered as the first time. The answer comes once every shard runs the revision. How often, and how many
+//! at once: bounds.rs.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Request, header};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::named::Named;
+use super::openapi::{self, RefusedChange, RefusedReload, RefusedRestore};
 use super::server::Client;
-use crate::config::{Change, RefusedCode, TargetsChange};
+use crate::config::{Change, NewTarget, RefusedCode, TargetUpdate, TargetsChange, Which, limits};
 use crate::control::change::{self, Asked, ChangeError, KeptError, NotApplied, Wanted};
 use crate::control::state::{Control, Phase};
 use crate::control::store::{Outcome, StoreError};
+use crate::schema::{self, ByName};
 
 /// Longest body: a thousand targets take a tenth of it.
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// The largest number that the description gives a revision: `int64`.
+const REVISION_MAX: u64 = i64::MAX as u64;
 /// Longest `Idempotency-Key`.
 const KEY_BYTES_MAX: usize = 128;
 
 pub(super) type Shared = State<Arc<Control>>;
 /// Where a request goes, and who sends it: the group's name or the revision is of the path.
-pub(super) type Place = (Shared, Extension<Client>, Path<String>);
-pub(super) type Answer = Result<Json<Value>, ApiError>;
+pub(super) type Place = (Shared, Extension<Client>, Named);
+pub(super) type Answer = Result<Json<Applied>, ApiError>;
 
-#[derive(Deserialize)]
+/// A list of targets: all of it or nothing.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Targets<T> {
+    /// Checked and changed in this order.
+    #[serde(bound(deserialize = "T: Deserialize<'de>"), deserialize_with = "schema::objects")]
+    #[schema(min_items = 1, max_items = 1000)]
     targets: Vec<T>,
 }
 
+const _: () = assert!(limits::CHANGE_TARGETS_MAX == 1000);
+
+/// The change is kept, and every shard runs it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Applied {
+    /// That has it: the one in effect, where it changed nothing.
+    revision: u64,
+}
+
+/// Registers targets in a group with `managed = "api"`.
+#[utoipa::path(
+    post,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body(
+        content = Targets<NewTarget>,
+        example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80 }, { "address": "10.0.0.6", "port": 80, "weight": 20 }] }),
+    ),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn register(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, TargetsChange::Register).await
 }
 
+/// Deregisters targets: as unbinding in the file.
+#[utoipa::path(
+    delete,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body(content = Targets<Which>, example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80 }] })),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn deregister(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, TargetsChange::Deregister).await
 }
 
+/// Changes weights and ports of targets.
+#[utoipa::path(
+    patch,
+    path = "/v1/target-groups/{group}/targets",
+    params(openapi::GroupName, openapi::Terms),
+    request_body(
+        content = Targets<TargetUpdate>,
+        example = json!({ "targets": [{ "address": "10.0.0.5", "port": 80, "weight": 0 }] }),
+    ),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedChange),
+)]
 pub(super) async fn update(place: Place, request: Request<Body>) -> Answer {
     change_targets(place, request, TargetsChange::Update).await
 }
 
 async fn change_targets<T: DeserializeOwned>(
-    (State(control), Extension(client), Path(name)): Place,
+    (State(control), Extension(client), Named(name)): Place,
     request: Request<Body>,
     of: fn(Vec<T>) -> TargetsChange,
 ) -> Answer {
-    let (terms, Targets { targets }) = read(request, r#"{"targets":[{"address":"10.0.0.5","port":80}]}"#).await?;
+    let example = r#"{"targets":[{"address":"10.0.0.5","port":80}]}"#;
+    let (terms, Targets { targets }) = read::<Targets<T>>(request, example).await?;
     let change = Change::Targets { group: name.into(), change: of(targets) };
     make(&control, client, terms, Wanted::Change(change)).await
 }
 
+/// Brings back what the API had changed as of a revision.
+///
+/// The config file stays as it is.
+#[utoipa::path(
+    post,
+    path = "/v1/revisions/{revision}/restore",
+    params(("revision" = u64, Path, description = "As `GET /v1/revisions` lists them."), openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedRestore),
+)]
 pub(super) async fn restore(
-    (State(control), Extension(client), Path(revision)): Place,
+    (State(control), Extension(client), Named(revision)): Place,
     request: Request<Body>,
 ) -> Answer {
-    let Ok(revision) = revision.parse() else {
+    let Some(revision) = revision.parse().ok().filter(|revision| *revision <= REVISION_MAX) else {
         return Err(ApiError::not_found("a revision is a number".to_owned(), "GET /v1/revisions lists them"));
     };
     let (parts, body) = request.into_parts();
@@ -78,6 +137,13 @@ pub(super) async fn restore(
     make(&control, client, terms, Wanted::Restore(revision)).await
 }
 
+/// Reads the config file again, as SIGHUP does.
+#[utoipa::path(
+    post,
+    path = "/v1/reload",
+    params(openapi::Terms),
+    responses((status = 200, description = "It is in effect.", body = Applied), RefusedReload),
+)]
 pub(super) async fn reload(
     State(control): Shared,
     Extension(client): Extension<Client>,
@@ -118,7 +184,8 @@ impl Terms {
         let if_revision = headers.get(header::IF_MATCH).map(|value| {
             let text = value.to_str().unwrap_or_default();
             let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-            number.parse().map_err(|_| {
+            let digits = Some(number).filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+            digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| {
                 ApiError::bad_request(
                     "If-Match is not a revision".to_owned(),
                     "send the number that GET /v1/revisions or the last answer gave: If-Match: 12",
@@ -126,7 +193,7 @@ impl Terms {
             })
         });
         let key = headers.get("idempotency-key").map(|value| match value.to_str() {
-            Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok((key.to_owned(), digest(method, path, body))),
+            Ok(key) if is_key(key) => Ok((key.to_owned(), digest(method, path, body))),
             _ => Err(ApiError::bad_request(
                 "Idempotency-Key is not 1 to 128 visible ASCII characters".to_owned(),
                 "send a random one for each change: uuidgen",
@@ -134,6 +201,10 @@ impl Terms {
         });
         Ok(Terms { if_revision: if_revision.transpose()?, key: key.transpose()? })
     }
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What tells two requests apart that came with the same key.
@@ -150,7 +221,7 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request<Body>, example: &
     let (parts, body) = request.into_parts();
     let body = bounded(body).await?;
     let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &body)?;
-    let read = serde_json::from_slice(&body).map_err(|error| {
+    let ByName(read) = serde_json::from_slice(&body).map_err(|error| {
         let message = format!("the body cannot be read: {error}");
         ApiError::bad_request(message, format!("send JSON such as {example}"))
     })?;
@@ -166,11 +237,16 @@ pub(super) async fn bounded(body: Body) -> Result<Vec<u8>, ApiError> {
 
 pub(super) async fn make(control: &Arc<Control>, client: Client, terms: Terms, what: Wanted) -> Answer {
     let asked = Asked { who: client.to_string(), what, if_revision: terms.if_revision, key: terms.key };
+    let place = control.bounds.enter()?;
     // A client that goes away leaves no change half made.
     let control = Arc::clone(control);
-    let made = tokio::spawn(async move { change::make(&control, asked).await }).await;
+    let made = tokio::spawn(async move {
+        let _place = place;
+        change::make(&control, asked).await
+    });
+    let made = made.await;
     let made = made.map_err(|_| ApiError::unavailable("the change was not made: a bug".to_owned()))?;
-    Ok(Json(json!({ "revision": made.map_err(|error| refused(&error))? })))
+    Ok(Json(Applied { revision: made.map_err(|error| refused(&error))? }))
 }
 
 fn refused(error: &ChangeError) -> ApiError {

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::api;
 use super::auth::{self, Spoken, Token};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::inventory;
 use super::mutations;
+use super::openapi::{self, Access};
 use super::page;
 use crate::control::state::Control;
 
@@ -22,6 +24,8 @@ use crate::control::state::Control;
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// Who watches the process has no token. Nor has a browser that is about to ask for it: `page::is_open`.
 const OPEN_PATHS: [&str; 2] = ["/livez", "/readyz"];
+/// As axum sends texts.
+const TEXT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// What a request must be to be let in.
 struct Terms {
@@ -30,30 +34,34 @@ struct Terms {
 }
 
 pub(super) fn router(control: Arc<Control>, token: Option<Token>, spoken: Spoken) -> Router {
-    Router::new()
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(api::metrics))
-        .route("/v1/balancer", get(api::balancer))
-        .route("/v1/listeners", get(api::listeners))
-        .route("/v1/target-groups", get(api::target_groups))
-        .route(
-            "/v1/target-groups/{group}/targets",
-            get(api::targets).post(mutations::register).patch(mutations::update).delete(mutations::deregister),
-        )
-        .route("/v1/inventory", get(inventory::list).patch(inventory::patch))
-        .route("/v1/inventory/instances/{id}", put(inventory::put_instance).delete(inventory::delete_instance))
-        .route("/v1/inventory/enis/{id}", put(inventory::put_eni).delete(inventory::delete_eni))
-        .route("/v1/scaling-groups/{name}", put(inventory::put_scaling_group).delete(inventory::delete_scaling_group))
-        .route("/v1/shards", get(api::shards))
-        .route("/v1/revisions", get(api::revisions))
-        .route("/v1/revisions/{revision}/restore", post(mutations::restore))
-        .route("/v1/reload", post(mutations::reload))
-        .route("/v1/explain", get(api::explain))
-        .merge(page::router(&control))
+    let described = OpenApiRouter::new()
+        .routes(routes!(livez))
+        .routes(routes!(readyz))
+        .routes(routes!(api::metrics))
+        .routes(routes!(api::balancer))
+        .routes(routes!(api::listeners))
+        .routes(routes!(api::target_groups))
+        .routes(routes!(api::targets, mutations::register, mutations::update, mutations::deregister))
+        .routes(routes!(inventory::list, inventory::patch))
+        .routes(routes!(inventory::put_instance, inventory::delete_instance))
+        .routes(routes!(inventory::put_eni, inventory::delete_eni))
+        .routes(routes!(inventory::put_scaling_group, inventory::delete_scaling_group))
+        .routes(routes!(api::shards))
+        .routes(routes!(api::revisions))
+        .routes(routes!(mutations::restore))
+        .routes(routes!(mutations::reload))
+        .routes(routes!(api::explain))
+        .routes(routes!(openapi::openapi))
+        .merge(page::events(&control));
+    let (router, collected) = described.split_for_parts();
+    let access = if token.is_some() { Access::Token } else { Access::Everyone };
+    let document = openapi::document(collected, access, &OPEN_PATHS);
+    router
+        .merge(page::files())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::new(Terms { token, spoken }), guard))
+        .layer(Extension(Arc::new(document)))
         .with_state(control)
 }
 
@@ -77,10 +85,23 @@ pub(super) fn in_the_clear() -> Router {
 }
 
 /// The process runs and its control thread answers.
+#[utoipa::path(get, path = "/livez", responses((status = 200, description = "It does.", body = String, content_type = TEXT_TYPE)))]
 async fn livez() -> &'static str {
     "ok\n"
 }
 
+/// Whether new connections should come here.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    responses(
+        (status = 200, description = "They should.", body = String, content_type = TEXT_TYPE),
+        (status = 503, description = "They should not: why, a line each; or no answer in time.", content(
+            (String = TEXT_TYPE),
+            (ErrorBody = "application/json"),
+        )),
+    ),
+)]
 async fn readyz(State(control): State<Arc<Control>>) -> Response {
     let reasons = control.not_ready();
     if reasons.is_empty() {
@@ -93,7 +114,7 @@ async fn not_found() -> ApiError {
     ApiError::not_found(
         "there is nothing at this path".to_owned(),
         "see /v1/balancer, /v1/listeners, /v1/target-groups, /v1/inventory, \
-         /v1/shards, /v1/revisions, /v1/events, /v1/explain, /metrics, /livez, /readyz; / is for a browser",
+         /v1/shards, /v1/revisions, /v1/events, /v1/explain, /v1/openapi.json, /metrics, /livez, /readyz; / is for a browser",
     )
 }
 

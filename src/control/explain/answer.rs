@@ -3,12 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Explained;
+use crate::schema;
 use crate::shard::Standing;
 
 /// What a client's next connection or request would get now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Of the snapshot that it was explained by.
     pub revision: u64,
@@ -17,6 +19,7 @@ pub struct Explanation {
     /// `tcp` or `http`.
     pub protocol: String,
     /// Who connects.
+    #[schema(value_type = schema::Address)]
     pub client: IpAddr,
     /// In short.
     pub outcome: Outcome,
@@ -35,7 +38,8 @@ pub struct Explanation {
 }
 
 /// In short: what becomes of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Outcome)]
 pub struct Outcome {
     /// What.
     pub kind: OutcomeKind,
@@ -48,8 +52,9 @@ pub struct Outcome {
 }
 
 /// What becomes of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = explain::OutcomeKind)]
 pub enum OutcomeKind {
     /// A target gets it.
     Target,
@@ -68,7 +73,8 @@ pub enum OutcomeKind {
 }
 
 /// What becomes of the client's connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Connection)]
 pub struct Connection {
     /// It is taken, as far as all shards alike say so.
     pub accepted: bool,
@@ -79,7 +85,8 @@ pub struct Connection {
 }
 
 /// The request as it was read, which is what rules look at; as it was asked where it cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Request)]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -98,7 +105,8 @@ pub struct Request {
 }
 
 /// An answer of the balancer's own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Refusal)]
 pub struct Refusal {
     /// Its status.
     pub status: u16,
@@ -109,7 +117,8 @@ pub struct Refusal {
 }
 
 /// A rule that the request was held against.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Rule)]
 pub struct Rule {
     /// Its priority; 0 is the default action, as in the access log.
     pub rule: u16,
@@ -122,7 +131,8 @@ pub struct Rule {
 }
 
 /// A condition of a rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Condition)]
 pub struct Condition {
     /// `host`, `path`, `method`, `header`, `query` or `source_ip`.
     pub kind: String,
@@ -137,8 +147,9 @@ pub struct Condition {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "type")]
+#[schema(as = explain::Action)]
 pub enum Action {
     /// A target gets it.
     Forward {
@@ -174,7 +185,8 @@ pub enum Action {
 }
 
 /// A group that it may go to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Group)]
 pub struct Group {
     /// Its name.
     pub target_group: String,
@@ -191,8 +203,9 @@ pub struct Group {
 }
 
 /// What decides for or against a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = explain::Chosen)]
 pub enum Chosen {
     /// There is no other.
     OnlyGroup,
@@ -205,7 +218,8 @@ pub enum Chosen {
 }
 
 /// What the request brings of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Session)]
 pub struct Session {
     /// Name of the cookie.
     pub cookie: String,
@@ -216,8 +230,9 @@ pub struct Session {
 }
 
 /// A session's cookie in a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = explain::Brought)]
 pub enum Brought {
     /// It is not there.
     Nothing,
@@ -228,7 +243,8 @@ pub enum Brought {
 }
 
 /// What a shard says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Shard)]
 pub struct Shard {
     /// Its number.
     pub shard: usize,
@@ -245,7 +261,8 @@ pub struct Shard {
 }
 
 /// A group on a shard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::ShardGroup)]
 pub struct ShardGroup {
     /// Its name.
     pub target_group: String,
@@ -262,9 +279,11 @@ pub struct ShardGroup {
 }
 
 /// The target that is next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::NextTarget)]
 pub struct NextTarget {
     /// Its address.
+    #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
@@ -273,8 +292,9 @@ pub struct NextTarget {
 }
 
 /// What decides for a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = explain::NextBy)]
 pub enum NextBy {
     /// The group's algorithm.
     Turn,
@@ -283,9 +303,11 @@ pub enum NextBy {
 }
 
 /// A target on a shard.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = explain::Target)]
 pub struct Target {
     /// Its address.
+    #[schema(value_type = schema::Address)]
     pub address: IpAddr,
     /// Its port.
     pub port: u16,

@@ -17,13 +17,13 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde_json::Value;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
+use utoipa::ToSchema;
 
 use super::super::error::ApiError;
 use super::super::mutations;
-use super::super::views::{self, Balancer, Past, View};
+use super::super::views::{Balancer, BalancerView, Past, RevisionView, View};
 use crate::control::state::Control;
 
 /// Subscribers at once, out of the endpoint's clients (server.rs): probes and Prometheus need places too.
@@ -51,6 +51,15 @@ struct Latest {
     past: Past,
 }
 
+/// An event as its reader has it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is written by hand: frame()")]
+struct Event {
+    /// All of it at a glance.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// A client that listens.
 struct Subscriber {
     feed: Arc<Feed>,
@@ -60,6 +69,14 @@ struct Subscriber {
     ends_at: Instant,
 }
 
+/// All of it at a glance each second, as server-sent events.
+///
+/// A stream ends after some 100 seconds: ask again. docs/status-page.md says what an event holds.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    responses((status = 200, description = "Events without end.", body = inline(Event), content_type = "text/event-stream")),
+)]
 pub(super) async fn subscribe(State(feed): State<Arc<Feed>>) -> Response {
     let Ok(place) = Arc::clone(&feed.places).try_acquire_owned() else {
         return ApiError::too_many_subscribers().into_response();
@@ -107,10 +124,10 @@ impl Feed {
         let then = past.note(reported_at, &reports);
         let state = self.control.state().clone();
         let view = View { snapshot: state.snapshot, reports };
-        let revisions: Vec<Value> = state.revisions.iter().rev().take(REVISIONS_SHOWN).map(views::revision).collect();
+        let revisions: Vec<_> = state.revisions.iter().rev().take(REVISIONS_SHOWN).map(RevisionView::from).collect();
         let elapsed = reported_at.saturating_duration_since(self.began);
         let balancer = Balancer {
-            answer: views::balancer(&self.control, &view.reports),
+            answer: BalancerView::of(&self.control, &view.reports),
             why_nothing_changes: mutations::why_nothing_changes(&self.control),
         };
         let glance = view.glance(then.as_ref(), &self.control.shards, balancer, revisions, elapsed);

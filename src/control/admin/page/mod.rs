@@ -19,6 +19,8 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::control::state::Control;
 use events::Feed;
@@ -51,10 +53,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
-pub(super) fn router(control: &Arc<Control>) -> Router<Arc<Control>> {
+/// What the page lives on, which others may read, too.
+pub(super) fn events(control: &Arc<Control>) -> OpenApiRouter<Arc<Control>> {
     let feed = Arc::new(Feed::new(Arc::clone(control)));
-    let events = Router::new().route("/v1/events", get(events::subscribe).with_state(feed));
-    ASSETS.iter().fold(events, |router, asset| router.route(asset.path, get(async || serve(asset))))
+    OpenApiRouter::new().routes(routes!(events::subscribe)).with_state(feed)
+}
+
+/// The page's files: for browsers, so they are not of the API.
+pub(super) fn files() -> Router<Arc<Control>> {
+    ASSETS.iter().fold(Router::new(), |router, asset| router.route(asset.path, get(async || serve(asset))))
 }
 
 /// Whether a path is one of the page's files, which hold no secret.

@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::recent::{self, Latencies, Then};
 use super::targets::{checks_per_second, of_target, worst};
-use super::{View, micros, rfc3339, seconds};
+use super::{BalancerView, RevisionView, View, micros, rfc3339, seconds};
 use crate::config::{Algorithm, Listener, Target, TargetGroup};
 use crate::control::shards::{Handle, Life};
 use crate::health::{Failure, Reason, State};
@@ -28,7 +27,7 @@ const TARGETS_MAX: usize = 2_000;
 pub(in super::super) struct Glance<'v> {
     /// When the shards said it, by a clock that runs evenly: the difference of two glances makes rates.
     pub(in super::super) elapsed_seconds: f64,
-    pub(in super::super) balancer: Value,
+    pub(in super::super) balancer: BalancerView,
     /// Why the API changes nothing now; null: it can.
     why_nothing_changes: Option<String>,
     /// What latencies are of; none: of all time.
@@ -37,12 +36,12 @@ pub(in super::super) struct Glance<'v> {
     target_groups: Vec<GroupGlance<'v>>,
     shards: Vec<ShardGlance>,
     /// The latest first.
-    pub(in super::super) revisions: Vec<Value>,
+    pub(in super::super) revisions: Vec<RevisionView>,
 }
 
 /// The balancer as the API answers, and whether it can be changed.
 pub(in super::super) struct Balancer {
-    pub(in super::super) answer: Value,
+    pub(in super::super) answer: BalancerView,
     pub(in super::super) why_nothing_changes: Option<String>,
 }
 
@@ -121,7 +120,7 @@ struct CheckGlance {
 struct ShardGlance {
     shard: usize,
     core: usize,
-    state: &'static str,
+    state: Life,
     answered_seconds_ago: f64,
     report: Option<ShardCounts>,
 }
@@ -145,7 +144,7 @@ impl View {
         then: Option<&Then>,
         shards: &[Arc<Handle>],
         Balancer { answer: balancer, why_nothing_changes }: Balancer,
-        revisions: Vec<Value>,
+        revisions: Vec<RevisionView>,
         elapsed: Duration,
     ) -> Glance<'_> {
         let before = then.map_or(&[][..], |then| &then.reports[..]);
@@ -226,11 +225,7 @@ impl View {
         ShardGlance {
             shard: handle.id,
             core: handle.core,
-            state: match pulse.life {
-                Life::Answering => "answering",
-                Life::Stuck => "stuck",
-                Life::Ended => "ended",
-            },
+            state: pulse.life,
             answered_seconds_ago: seconds(pulse.answered_at.elapsed()),
             report: of(&self.reports).map(|report| shard_counts(then.as_deref(), &report)),
         }

@@ -4,24 +4,30 @@
 //! shard may not know a listener or target yet, or still know one that is gone; then it says nothing about it.
 
 mod glance;
+mod health;
 mod listeners;
 mod recent;
 mod security;
+mod shards;
 mod targets;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::config::Snapshot;
+use crate::config::{Scheme, SecurityGroupDrop, Snapshot};
 use crate::control::reports::Reports;
-use crate::control::shards::{Handle, Life};
 use crate::control::state::{Control, Phase, Revision};
-use crate::shard::ShardReport;
+use crate::schema;
+use security::{SecurityGroupView, security_group};
 
 pub(super) use glance::Balancer;
+pub(super) use listeners::Listeners;
 pub(super) use recent::Past;
+pub(super) use shards::{ShardView, Shards};
+pub(super) use targets::{TargetGroups, TargetsView};
 
 /// The snapshot in effect beside what the shards say.
 pub(super) struct View {
@@ -29,87 +35,99 @@ pub(super) struct View {
     pub(super) reports: Reports,
 }
 
-/// `reports` are those of now, for what the security group has decided.
-pub(super) fn balancer(control: &Control, reports: &Reports) -> Value {
-    let state = control.state().clone();
-    let config = &state.snapshot.balancer;
-    let of_shards = reports.iter().map(|report| &report.security_group);
-    let phase = match state.phase {
-        Phase::Starting => "starting",
-        Phase::Serving => "serving",
-        Phase::Draining => "draining",
-    };
-    let not_ready = control.not_ready();
-    json!({
-        "name": &*config.name,
-        "region": config.region.as_deref(),
-        "network": config.network.as_deref(),
-        "zone": config.zone.as_deref(),
-        "scheme": config.scheme,
-        "security_group": security::security_group(&config.security_group, of_shards),
-        "security_group_drop": config.security_group_drop,
-        "version": env!("CARGO_PKG_VERSION"),
-        "phase": phase,
-        "ready": not_ready.is_empty(),
-        "not_ready_reasons": not_ready,
-        "revision": state.snapshot.revision,
-        "shards": control.shards.len(),
-        "started_at": rfc3339(control.given.started_at),
-        "uptime_seconds": control.given.started_at.elapsed().unwrap_or_default().as_secs(),
-        "left_out": state.snapshot.left_out,
-        "reloads": { "success": state.reloads.succeeded, "failure": state.reloads.failed },
-    })
+/// The process: what is configured of it, and how it is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Balancer)]
+pub(super) struct BalancerView {
+    name: Arc<str>,
+    region: Option<Arc<str>>,
+    network: Option<Arc<str>>,
+    zone: Option<Arc<str>>,
+    scheme: Scheme,
+    /// Null: everyone may connect.
+    security_group: Option<SecurityGroupView>,
+    security_group_drop: SecurityGroupDrop,
+    version: &'static str,
+    phase: Phase,
+    ready: bool,
+    /// As `/readyz` says them.
+    not_ready_reasons: Vec<String>,
+    /// That is in effect.
+    revision: u64,
+    shards: usize,
+    #[schema(value_type = schema::Time)]
+    started_at: String,
+    uptime_seconds: u64,
+    /// What is desired and not in effect, and why: targets that may not be bound, records that do not fit.
+    left_out: Vec<String>,
+    reloads: ReloadsView,
 }
 
-pub(super) fn revision(revision: &Revision) -> Value {
-    json!({
-        "revision": revision.number,
-        "applied_at": rfc3339(revision.applied_at),
-        "who": revision.who,
-        "what": revision.what,
-    })
+/// How many reloads there were since the start.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reloads)]
+struct ReloadsView {
+    success: u64,
+    failure: u64,
 }
 
-pub(super) fn shard(handle: &Handle, report: Option<&ShardReport>) -> Value {
-    let pulse = handle.pulse();
-    let state = match pulse.life {
-        Life::Answering => "answering",
-        Life::Stuck => "stuck",
-        Life::Ended => "ended",
-    };
-    json!({
-        "shard": handle.id,
-        "core": handle.core,
-        "state": state,
-        "answered_seconds_ago": seconds(pulse.answered_at.elapsed()),
-        "report": report.map(shard_report),
-    })
+/// What was applied, the oldest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Revisions {
+    pub(super) revisions: Vec<RevisionView>,
 }
 
-fn shard_report(report: &ShardReport) -> Value {
-    let ring = &report.ring;
-    json!({
-        "revision": report.revision,
-        "draining": report.draining,
-        "connections": report.connections,
-        "connections_max": report.connections_max,
-        "accepted": report.listeners.iter().map(|listener| listener.counts.accepted).sum::<u64>(),
-        "ring": {
-            "sockets": ring.sockets,
-            "listeners": ring.listeners,
-            "operations_in_flight": ring.in_flight,
-            "timers": ring.timers,
-            "buffers": ring.buffers.total,
-            "buffers_provided": ring.buffers.provided,
-            "buffers_leased": ring.buffers.leased,
-            "buffers_ran_out": ring.buffers.ran_out,
-            "turns": ring.turns,
-            "operations_submitted": ring.submitted,
-            "completions": ring.completed,
-            "strays": ring.strays,
-            "housekeeping_failures": ring.housekeeping_failures,
-        },
-    })
+/// A change that took effect.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Revision)]
+pub(super) struct RevisionView {
+    revision: u64,
+    #[schema(value_type = schema::Time)]
+    applied_at: String,
+    /// `start`, `reload`, or the client of the API.
+    who: String,
+    /// What it changed, a line each.
+    what: Vec<String>,
+}
+
+impl BalancerView {
+    /// `reports` are those of now, for what the security group has decided.
+    pub(super) fn of(control: &Control, reports: &Reports) -> Self {
+        let state = control.state().clone();
+        let config = &state.snapshot.balancer;
+        let of_shards = reports.iter().map(|report| &report.security_group);
+        let not_ready = control.not_ready();
+        BalancerView {
+            name: Arc::clone(&config.name),
+            region: config.region.clone(),
+            network: config.network.clone(),
+            zone: config.zone.clone(),
+            scheme: config.scheme,
+            security_group: security_group(&config.security_group, of_shards),
+            security_group_drop: config.security_group_drop,
+            version: env!("CARGO_PKG_VERSION"),
+            phase: state.phase,
+            ready: not_ready.is_empty(),
+            not_ready_reasons: not_ready,
+            revision: state.snapshot.revision,
+            shards: control.shards.len(),
+            started_at: rfc3339(control.given.started_at),
+            uptime_seconds: control.given.started_at.elapsed().unwrap_or_default().as_secs(),
+            left_out: state.snapshot.left_out.clone(),
+            reloads: ReloadsView { success: state.reloads.succeeded, failure: state.reloads.failed },
+        }
+    }
+}
+
+impl From<&Revision> for RevisionView {
+    fn from(revision: &Revision) -> Self {
+        RevisionView {
+            revision: revision.number,
+            applied_at: rfc3339(revision.applied_at),
+            who: revision.who.clone(),
+            what: revision.what.clone(),
+        }
+    }
 }
 
 fn rfc3339(time: SystemTime) -> String {
