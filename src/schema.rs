@@ -25,12 +25,20 @@ pub(crate) struct Time;
 /// A name of the config, or an id of the inventory.
 pub(crate) struct Name;
 
+/// An absolute http or https URL of a host's, without a user and a fragment.
+pub(crate) struct WebUrl;
+
 /// An object of any shape.
 pub(crate) struct AnyObject;
 
 /// Characters of a `Name`, as a regular expression.
 pub(crate) const NAME_PATTERN: &str = "^[A-Za-z0-9._-]{1,80}$";
 const _: () = assert!(limits::NAME_BYTES_MAX == 80);
+
+/// What of `WebUrl` a regular expression can say: a name or an IPv4 address, a port from 1 to 65535, a path.
+const WEB_URL_PATTERN: &str = "^https?://[A-Za-z0-9._-]{1,253}\
+     (:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?\
+     (/[A-Za-z0-9._~/-]*)?$";
 
 impl ToSchema for Address {
     fn name() -> Cow<'static, str> {
@@ -71,6 +79,20 @@ impl PartialSchema for Name {
     fn schema() -> RefOr<Schema> {
         let name = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).pattern(Some(NAME_PATTERN));
         name.description(Some("A name of the config, or an id of the inventory.")).into()
+    }
+}
+
+impl ToSchema for WebUrl {
+    fn name() -> Cow<'static, str> {
+        "WebUrl".into()
+    }
+}
+
+impl PartialSchema for WebUrl {
+    fn schema() -> RefOr<Schema> {
+        let url = ObjectBuilder::new().schema_type(Type::String).pattern(Some(WEB_URL_PATTERN));
+        let about = "An absolute http or https URL of at most 2048 bytes, without a user and a fragment.";
+        url.max_length(Some(limits::WEBHOOK_URL_BYTES_MAX)).description(Some(about)).into()
     }
 }
 

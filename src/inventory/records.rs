@@ -97,7 +97,7 @@ pub struct ScalingGroup {
     pub health_type: HealthType,
     /// Where targets that turn unhealthy are reported, with `health_type = "elb"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<schema::WebUrl>)]
     pub webhook: Option<WebhookUrl>,
 }
 

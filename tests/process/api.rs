@@ -290,16 +290,22 @@ fn r_k1_a_reload_by_the_api_says_what_is_wrong_with_the_file() {
 #[test]
 fn the_examples_of_the_guide_work() {
     let guide = include_str!("../../docs/api.md");
-    let (_, examples) = guide.split_once("```sh\n").expect("examples");
-    let (examples, _) = examples.split_once("```").expect("their end");
-    assert_eq!(examples.matches("curl ").count(), 4, "{examples}");
+    let mut examples = guide.split("```sh\n").skip(1).map(|rest| rest.split_once("```").expect("its end").0);
     let folder = tempfile::tempdir().expect("a directory");
     let (config, _) = managed(folder.path());
     let weir = Weir::start(config);
-    let script = examples.replace("127.0.0.1:9900", &weir.config.admin.to_string()).replace("curl ", "curl -sSf ");
-    let output = Command::new("sh").args(["-ec", &script]).output().expect("sh");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut run = |first: &str, requests: usize| {
+        let examples = examples.find(|examples| examples.starts_with(first)).expect("examples");
+        assert_eq!(examples.matches("curl ").count(), requests, "{examples}");
+        let script = examples.replace("127.0.0.1:9900", &weir.config.admin.to_string()).replace("curl ", "curl -sSf ");
+        let output = Command::new("sh").args(["-ec", &script]).output().expect("sh");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    run("api=", 4);
     assert_eq!(shown(&weir), Model::from([((6, 8080), 20)]));
+    run("inventory=", 6);
+    assert_eq!(shown(&weir), Model::from([((6, 8080), 20), ((8, 8080), 10)]));
+    assert_eq!(weir.json("/v1/inventory")["enis"][0]["instance_id"], "ins-2");
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn unknown_fields_and_bad_values_are_refused() {
         ("zone", json!("a b"), "\"a b\" is not a name"),
         ("state", json!("gone"), "unknown variant `gone`"),
         ("expires", json!("tomorrow"), "not a time such as \"2027-01-31T00:00:00Z\""),
-        ("bandwidth", json!(-1), "invalid value: integer `-1`"),
+        ("bandwidth", json!(-1), "integer `-1`, expected a whole number"),
         ("address", json!("app.example.com"), "invalid IP address"),
         ("address", json!("224.0.0.1"), "224.0.0.1 is a multicast address; give the address of one machine"),
     ] {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import sys
 import urllib.request
 
@@ -94,13 +95,19 @@ def looks(browser, url):
     nothing_went_wrong(browser, url)
 
 
+# Whom to trust is not what is looked at here.
+UNVERIFIED = ssl.create_default_context()
+UNVERIFIED.check_hostname = False
+UNVERIFIED.verify_mode = ssl.CERT_NONE
+
+
 def weights_and_revision(url, token):
     """What the API says."""
     request = urllib.request.Request(f"{url}v1/target-groups/app/targets", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=30, context=UNVERIFIED) as response:
         weights = [target["weight"] for target in json.load(response)["targets"]]
     request = urllib.request.Request(f"{url}v1/balancer", headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=30, context=UNVERIFIED) as response:
         return weights, json.load(response)["revision"]
 
 
