@@ -351,7 +351,12 @@ fn mistakes_about_machines_are_said_and_change_nothing() {
         ("PUT /v1/inventory/instances/ins-1", json!({ "address": "10.0.0.5", "adress": 1 }), 400, "unknown field"),
         ("PUT /v1/inventory/instances/ins-1", json!({ "id": "ins-2", "address": "10.0.0.5" }), 400, "body has id"),
         ("PUT /v1/inventory/instances/ins-1", json!([]), 400, "cannot be read"),
-        ("PUT /v1/inventory/instances/a%20b", machine(SocketAddr::from(([10, 0, 0, 5], 1))), 400, "is not a name"),
+        (
+            "PUT /v1/inventory/instances/a%20b",
+            machine(SocketAddr::from(([10, 0, 0, 5], 1))),
+            404,
+            "nothing of the name",
+        ),
         ("PUT /v1/inventory/instances/ins-1", json!({ "address": "0.0.0.0" }), 422, "address"),
         (
             "PUT /v1/inventory/instances/ins-1",
