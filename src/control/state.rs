@@ -18,6 +18,9 @@ use super::webhook::Queues;
 use crate::access_log::Writer;
 use crate::config::Snapshot;
 
+/// Who a revision of a start is from.
+pub(super) const START: &str = "start";
+
 /// Shared by the control loop and the admin endpoint's requests.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -153,11 +156,15 @@ impl Given {
 }
 
 impl State {
-    /// `snapshot` is in effect.
+    /// `snapshot` is in effect. As in the store: the last so many revisions, and of starts one after the other the last.
     pub(super) fn took_effect(&mut self, snapshot: &Arc<Snapshot>, revision: Revision) {
         self.snapshot = Arc::clone(snapshot);
-        if self.revisions.len() == REVISIONS_KEPT {
+        // A process that was killed before it let go of the oldest leaves one more.
+        while self.revisions.len() >= REVISIONS_KEPT {
             self.revisions.pop_front();
+        }
+        if revision.who == START && self.revisions.back().is_some_and(|last| last.who == START) {
+            self.revisions.pop_back();
         }
         self.revisions.push_back(revision);
     }
@@ -178,8 +185,29 @@ mod tests {
             let (who, applied_at) = ("reload".to_owned(), SystemTime::now());
             state.took_effect(&snapshot, Revision { number: revision, applied_at, who, what: Vec::new() });
         }
-        let numbers: Vec<u64> = state.revisions.iter().map(|revision| revision.number).collect();
-        assert_eq!(numbers, (151..=250).collect::<Vec<_>>());
+        assert_eq!(numbers(&state), (151..=250).collect::<Vec<_>>());
         assert_eq!(state.snapshot.revision, 250);
+    }
+
+    #[test]
+    fn of_those_that_a_start_found_none_is_shown_that_the_store_lets_go_of() {
+        let empty = Arc::new(parse("t", "", Mode::Run).unwrap());
+        let control = Control::new(Vec::new(), Arc::clone(&empty), Ledger::of(&empty), Given::for_test());
+        let mut state = control.state();
+        let revision = |number, who: &str| Revision {
+            number,
+            applied_at: SystemTime::now(),
+            who: who.to_owned(),
+            what: Vec::new(),
+        };
+        state.revisions = (1..=100).map(|number| revision(number, "somebody")).chain([revision(101, START)]).collect();
+        state.took_effect(&empty, revision(102, START));
+        assert_eq!(numbers(&state), (3..=100).chain([102]).collect::<Vec<_>>());
+        state.took_effect(&empty, revision(103, "somebody"));
+        assert_eq!(numbers(&state), (3..=100).chain([102, 103]).collect::<Vec<_>>());
+    }
+
+    fn numbers(state: &State) -> Vec<u64> {
+        state.revisions.iter().map(|revision| revision.number).collect()
     }
 }

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::admin::Reply;
 use crate::support::config::{Config, Group};
 use crate::support::target::Target;
 use crate::support::weir::Weir;
@@ -318,66 +315,8 @@ fn without_a_state_dir_the_api_changes_nothing() {
     wait_until("it still answers", || weir.json(APP)["targets"] == json!([]));
 }
 
-#[test]
-fn r_k4_1000_random_calls_and_kills_leave_what_was_answered() {
-    random_calls(1_000);
-}
-
-#[test]
-#[ignore = "long: ./x test runs it"]
-fn r_k4_10000_random_calls_and_kills_leave_what_was_answered() {
-    random_calls(10_000);
-}
-
 /// The targets of the group: last byte of the address and port, and the weight.
 type Model = BTreeMap<(u8, u16), u8>;
-
-/// Calls good and bad, one after the other, and a kill of the process now and then: what the API shows is what a map of the
-/// answered calls says, throughout.
-fn random_calls(count: usize) {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let folder = tempfile::tempdir().expect("a directory");
-    let (config, _) = managed(folder.path());
-    let mut weir = Weir::start(config.clone());
-    let mut model = Model::new();
-    let mut revision = 0;
-    for call in 0..count {
-        if random.usize(..count) < 5 {
-            weir.signal("KILL");
-            weir.wait_for_end();
-            weir = Weir::start(config.clone());
-            assert_eq!(shown(&weir), model, "after a kill before call {call}");
-        }
-        let (line, body, after) = random_call(&mut random, &model);
-        let reply = send_when_it_is_time(&weir, &line, &body.to_string());
-        let Some(after) = after else {
-            assert!((400..500).contains(&reply.status), "call {call}: {line} {body}: {} {}", reply.status, reply.body);
-            continue;
-        };
-        assert_eq!(reply.status, 200, "call {call}: {line} {body}: {}", reply.body);
-        let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
-        let now = answer["revision"].as_u64().expect("a revision");
-        assert!(now > revision || now == revision && after == model, "call {call}: {now} after {revision}");
-        (model, revision) = (after, now);
-        if call % 50 == 0 {
-            assert_eq!(shown(&weir), model, "call {call}: {line} {body}");
-        }
-    }
-    assert_eq!(shown(&weir), model);
-}
-
-/// As a client does that makes more changes than it may: it waits as `Retry-After` says.
-fn send_when_it_is_time(weir: &Weir, line: &str, body: &str) -> Reply {
-    loop {
-        let reply = admin::send(weir.config.admin, line, "", body).expect("an answer");
-        if reply.status != 429 {
-            return reply;
-        }
-        thread::sleep(Duration::from_secs(1));
-    }
-}
 
 fn shown(weir: &Weir) -> Model {
     let one = |target: &Value| {
@@ -387,34 +326,4 @@ fn shown(weir: &Weir) -> Model {
         ((address.octets()[3], port), u8::try_from(number("weight")).expect("a weight"))
     };
     weir.json(APP)["targets"].as_array().expect("a list").iter().map(one).collect()
-}
-
-/// Request line, body, and what the targets are after it; `None` where it is to be refused.
-fn random_call(random: &mut fastrand::Rng, model: &Model) -> (String, Value, Option<Model>) {
-    let method = ["POST", "PATCH", "DELETE"][random.usize(..3)];
-    let mut after = Some(model.clone());
-    let entries: Vec<Value> = (0..random.usize(1..4))
-        .map(|_| {
-            let (last, port) = (random.u8(1..6), random.u16(1..5));
-            let mut entry = json!({ "address": Ipv4Addr::new(10, 0, 0, last), "port": port });
-            // Now and then a weight that is none.
-            let weight = random.u8(0..102);
-            if method != "DELETE" {
-                entry["weight"] = weight.into();
-            }
-            let done = after.as_mut().is_some_and(|after| match method {
-                "POST" => weight <= 100 && after.insert((last, port), weight).is_none(),
-                "PATCH" => weight <= 100 && after.get_mut(&(last, port)).map(|before| *before = weight).is_some(),
-                _ => after.remove(&(last, port)).is_some(),
-            });
-            after = after.take().filter(|_| done);
-            entry
-        })
-        .collect();
-    if random.u8(..20) == 0 {
-        // Nobody's group, or not what a body looks like.
-        let (path, key) = if random.bool() { ("/v1/target-groups/nobody/targets", "targets") } else { (APP, "target") };
-        return (format!("{method} {path}"), json!({ key: entries }), None);
-    }
-    (format!("{method} {APP}"), json!({ "targets": entries }), after)
 }

@@ -39,6 +39,7 @@ mod listeners;
 mod openapi;
 mod outages;
 mod page;
+mod random_calls;
 mod relay;
 mod reload;
 mod requirements;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ use super::client;
 pub struct Reply {
     pub status: u16,
     pub body: String,
+    /// Of one that came too soon.
+    pub retry_after: Option<Duration>,
 }
 
 /// `GET path`, one connection each.
@@ -42,7 +45,10 @@ fn send_on(mut stream: impl Read + Write, line: &str, headers: &str, body: &str)
     let broken = || io::Error::other(format!("{line}: {text:?}"));
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
-    Ok(Reply { status, body: body.to_owned() })
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    let retry_after =
+        headers.filter(|(name, _)| name.eq_ignore_ascii_case("retry-after")).find_map(|(_, value)| value.parse().ok());
+    Ok(Reply { status, body: body.to_owned(), retry_after: retry_after.map(Duration::from_secs) })
 }
 
 /// One reading of /metrics.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::over::{Joined, Scene, own_listener};
 use super::request::shown;
-use super::{Changes, GroupChanges, NewTarget, Refused, Registered, TargetUpdate, TargetsChange, Which};
+use super::{Changes, GroupChanges, NewTarget, Refused, RefusedCode, Registered, TargetUpdate, TargetsChange, Which};
 use crate::config::limits;
 use crate::config::snapshot::{Managed, Snapshot, TargetGroup};
 use crate::inventory::{self, Id, TargetName};
@@ -110,7 +110,10 @@ impl GroupChanges {
                 let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
                 return Err(Refused::conflict(format!("{address} belongs to the config file"), hint));
             }
-            Err(refused) => return if self.clear_away(which) { Ok(()) } else { Err(refused) },
+            Err(refused) => {
+                let may_wait = refused.code == RefusedCode::NotFound;
+                return if may_wait && self.clear_away(which) { Ok(()) } else { Err(refused) };
+            }
         }
         Ok(())
     }

@@ -293,6 +293,8 @@ fn targets_are_found_by_id_and_where_several_are_meant_the_api_says_so() {
     ])));
     let said = world.refused(&update(json!([{ "eni_id": "eni-1", "port": 80, "weight": 1 }])));
     assert!(said.contains("10.0.0.17:80 and 10.0.0.18:80") && said.contains("by its address"), "{said}");
+    let said = world.refused(&deregister(json!([{ "eni_id": "eni-1", "port": 80 }])));
+    assert!(said.contains("10.0.0.17:80 and 10.0.0.18:80") && said.contains("by its address"), "{said}");
     world
         .make(&update(json!([{ "eni_id": "eni-1", "address": "10.0.0.18", "port": 80, "weight": 1, "new_port": 81 }])));
     world.make(&deregister(

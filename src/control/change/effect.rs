@@ -8,12 +8,9 @@ use super::Cause;
 use super::error::{KeptError, NotApplied};
 use super::ledger::{Desired, Ledger};
 use crate::config::{self, Over, Snapshot};
-use crate::control::state::{Control, Revision};
+use crate::control::state::{Control, Revision, START};
 use crate::control::store::{Saved, Store};
 use crate::control::{bind, shards};
-
-/// Who a revision of a start is from.
-const START: &str = "start";
 
 /// Binds, keeps, hands over; the ledger follows once it is kept. What changes nothing is no revision, unless an answer is to be
 /// kept with it.
