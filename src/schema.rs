@@ -65,6 +65,8 @@ impl PartialSchema for Time {
     fn schema() -> RefOr<Schema> {
         let time = ObjectBuilder::new().schema_type(Type::String);
         let time = time.format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
+        // Of the system's clock: from 1970 on.
+        let time = time.pattern(Some("^(19[7-9][0-9]|[2-9][0-9]{3})-.*Z$"));
         time.description(Some("A time in UTC, as RFC 3339 writes it.")).into()
     }
 }
