@@ -220,8 +220,15 @@ pub const WEIGHT: RangeInclusive<u8> = 0..=100;
 /// Targets that one request of the API may name. Ours: CLB takes 20, ALB 1,000 in a group.
 pub const CHANGE_TARGETS_MAX: usize = 1000;
 
-/// Records that the API may have put into the inventory. Ours: all of them are written with each change.
-pub const RECORDS_MAX: usize = 20_000;
+/// Of what the API has put into the inventory: records, and their addresses, instances and target groups together. Ours: all of
+/// it is written with each change.
+pub const RECORDS_MAX: usize = 50_000;
+
+/// Addresses of an interface. Ours: clouds give up to 50.
+pub const ENI_ADDRESSES_MAX: usize = 256;
+
+/// Target groups of a scaling group. Ours: AWS has 50.
+pub const SCALING_TARGET_GROUPS_MAX: usize = 100;
 
 /// Lines of what a revision changed. Ours: more than anybody reads.
 pub const DIFFERENCES_SHOWN_MAX: usize = 100;

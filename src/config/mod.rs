@@ -34,7 +34,7 @@ use toml::de::DeTable;
 
 pub use changes::{
     Change, Changes, GroupChanges, NewTarget, Over, Refused, RefusedCode, Registered, TargetUpdate, TargetsChange,
-    Waiting, Which,
+    Waiting, Which, may_join,
 };
 pub use difference::difference;
 pub use error::{ConfigError, Errors};

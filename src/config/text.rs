@@ -27,6 +27,8 @@ pub struct Text {
     folder: PathBuf,
     /// Where nothing in the text says it.
     state_dir: Option<PathBuf>,
+    /// When it was read: what has expired since is for the next reload to see.
+    at: SystemTime,
     /// The files that were read so far.
     files: Mutex<HashMap<PathBuf, Content>>,
 }
@@ -51,7 +53,15 @@ impl Text {
             Err(error) => return Err(not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to())),
         };
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Text { name, toml: text, mode: Mode::Run, folder, state_dir: None, files: Mutex::default() })
+        Ok(Text {
+            name,
+            toml: text,
+            mode: Mode::Run,
+            folder,
+            state_dir: None,
+            at: SystemTime::now(),
+            files: Mutex::default(),
+        })
     }
 
     /// The demo's own, which names no file; what the API changes is kept in `state_dir`.
@@ -63,6 +73,7 @@ impl Text {
             mode: Mode::Demo,
             folder: PathBuf::new(),
             state_dir: Some(state_dir.to_owned()),
+            at: SystemTime::now(),
             files: Mutex::default(),
         }
     }
@@ -77,14 +88,14 @@ impl Text {
         typed.map(|path| self.folder.join(path)).or_else(|| self.state_dir.clone())
     }
 
-    /// Makes the snapshot of revision 1 of it, beside what is known at `now`.
+    /// Makes the snapshot of revision 1 of it, beside what is known.
     ///
     /// # Errors
     /// Everything that is wrong with the text, sorted by line.
-    pub fn resolve(&self, known: &Known, now: SystemTime) -> Result<Snapshot, Errors> {
+    pub fn resolve(&self, known: &Known) -> Result<Snapshot, Errors> {
         let read = |path: &Path, bytes_max: usize| self.read_once(path, bytes_max);
         let files = Files { folder: &self.folder, read: &read };
-        let snapshot = parse_with(&self.name, &self.toml, self.mode, &files, (known, now))?;
+        let snapshot = parse_with(&self.name, &self.toml, self.mode, &files, (known, self.at))?;
         let state_dir = snapshot.state_dir.clone().or_else(|| self.state_dir.clone());
         Ok(Snapshot { state_dir, ..snapshot })
     }

@@ -25,8 +25,12 @@ pub struct Held<'t> {
     pub instance: Option<&'t Id>,
     /// Its interface, of an eni target.
     pub eni: Option<&'t Id>,
+    /// It was named by its id, and not by its address alone.
+    pub by_id: bool,
     /// Its region, where it was known.
     pub region: Option<&'t Id>,
+    /// Its network, where it was known.
+    pub network: Option<&'t Id>,
 }
 
 /// What becomes of it.
@@ -51,11 +55,15 @@ pub fn fate(inventory: &Inventory, place: &Place, held: &Held<'_>) -> Fate {
         let stays = outlives_release(place, held.region.map(|region| &**region));
         return if stays { Fate::AsItWas } else { Fate::Released };
     }
-    // A machine that is known has the address that the inventory says, whatever it was.
-    let follows = held.kind == TargetKind::Cvm && instance.is_some();
+    if is_forgotten(inventory, place, held) {
+        return Fate::AsItWas;
+    }
+    // A machine that was named has the address that the inventory says, whatever it was.
+    let is_named = held.kind == TargetKind::Cvm && held.by_id;
+    let follows = is_named && instance.is_some();
     let name = TargetName {
         kind: held.kind,
-        instance_id: held.instance.filter(|_| held.kind == TargetKind::Cvm).cloned(),
+        instance_id: held.instance.filter(|_| is_named).cloned(),
         eni_id: held.eni.filter(|_| held.kind == TargetKind::Eni).cloned(),
         address: (!follows).then_some(held.address),
     };
@@ -67,6 +75,21 @@ pub fn fate(inventory: &Inventory, place: &Place, held: &Held<'_>) -> Fate {
             Why::Disagreement if held.kind == TargetKind::Cvm => Fate::AsItWas,
             _ => Fate::Barred(refusal),
         },
+    }
+}
+
+/// Its machine was somewhere, and nobody says where it is now. Taken at its word it would be beside the balancer.
+fn is_forgotten(inventory: &Inventory, place: &Place, held: &Held<'_>) -> bool {
+    let was_beside = (held.region, held.network) == (place.region.as_ref(), place.network.as_ref());
+    let knows = |id: Option<&Id>| id.is_some_and(|id| inventory.instance(id).is_some());
+    match held.kind {
+        TargetKind::Cvm => !was_beside && held.instance.is_some() && !knows(held.instance),
+        TargetKind::Eni => {
+            let is_gone = held.eni.is_some_and(|id| inventory.eni(id).is_none());
+            // One that was never known has no instance.
+            is_gone && held.instance.is_some() && inventory.owners(held.address).next().is_none()
+        }
+        TargetKind::Idc => false,
     }
 }
 

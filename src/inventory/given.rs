@@ -6,7 +6,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::Id;
-use super::listed::Inventory;
 use super::records::{Eni, Instance, ScalingGroup};
 use super::refusal::{Field, Refusal, Why};
 
@@ -85,13 +84,15 @@ impl Records {
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.instances.is_empty() && self.enis.is_empty() && self.scaling_groups.is_empty()
     }
 
-    /// How many there are.
+    /// How much there is: records, and what they list.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.instances.len() + self.enis.len() + self.scaling_groups.len()
+    pub fn size(&self) -> usize {
+        let of_enis = self.enis.values().map(|eni| 1 + eni.addresses.len());
+        let of_groups = self.scaling_groups.values().map(|group| 1 + group.instances.len() + group.target_groups.len());
+        self.instances.len() + of_enis.chain(of_groups).sum::<usize>()
     }
 
     /// Each of them, so that none comes before one that it may need.
@@ -129,14 +130,13 @@ impl Records {
         }
     }
 
-    /// Each as `inventory` has it by now: an instance that was released has let go of its interfaces. One that the inventory
-    /// does not have, or has from `others`, stays as it was given.
-    pub fn follow(&mut self, inventory: &Inventory, others: &Inventory) {
-        let ours: Vec<RecordId> = self.iter().map(|record| record.which()).collect();
-        for which in ours.iter().filter(|which| others.get(which).is_none()) {
-            if let Some(now) = inventory.get(which) {
-                self.put(now);
-            }
+    /// An instance is gone: its interfaces are attached to none, its scaling groups lose it.
+    pub fn let_go(&mut self, instance: &Id) {
+        for eni in self.enis.values_mut().filter(|eni| eni.instance_id.as_ref() == Some(instance)) {
+            eni.instance_id = None;
+        }
+        for group in self.scaling_groups.values_mut() {
+            group.instances.remove(instance);
         }
     }
 }

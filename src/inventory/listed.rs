@@ -92,6 +92,11 @@ impl Inventory {
     /// Its address cannot be a machine's, or is another's in its network.
     pub fn put_instance(&mut self, instance: Instance) -> Result<(), Refusal> {
         let address = of_one_machine(instance.address)?;
+        if let Some(bandwidth) = instance.bandwidth.filter(|bandwidth| !limits::BANDWIDTH.contains(bandwidth)) {
+            let mend = format!("give Mbit/s: {} to {}", limits::BANDWIDTH.start(), limits::BANDWIDTH.end());
+            let what = format!("a bandwidth of {bandwidth} is out of range");
+            return Err(Refusal::new(Why::OutOfRange, Field::Bandwidth, what, mend));
+        }
         if instance.state != InstanceState::Released {
             // Its interfaces go with it to whatever network it is said to be in now.
             let enis = self.enis.values().filter(|eni| eni.instance_id.as_ref() == Some(&instance.id));
@@ -123,6 +128,7 @@ impl Inventory {
             let (what, mend) = ("an interface has one address at least", "name its private addresses");
             return Err(Refusal::new(Why::NothingNamed, Field::Address, what, mend));
         }
+        is_not_longer("addresses", eni.addresses.len(), limits::ENI_ADDRESSES_MAX, Field::Address)?;
         for address in &eni.addresses {
             of_one_machine(*address)?;
         }
@@ -159,6 +165,9 @@ impl Inventory {
     /// webhook does not go with its health type.
     pub fn put_scaling_group(&mut self, group: ScalingGroup) -> Result<(), Refusal> {
         group.check_webhook()?;
+        is_not_longer("instances", group.instances.len(), limits::GROUP_TARGETS_MAX, Field::Instances)?;
+        let target_groups = group.target_groups.len();
+        is_not_longer("target_groups", target_groups, limits::SCALING_TARGET_GROUPS_MAX, Field::TargetGroups)?;
         for id in &group.instances {
             self.living(id, Field::Instances)?;
         }
@@ -241,19 +250,33 @@ impl Inventory {
         }
     }
 
-    /// Adds records of another giver, such as the API's to the file's. What is here already stays as it is; what does not fit it
-    /// is left out and returned.
+    /// Adds records of another giver, such as the API's to the file's. What is here already stays as it is. What does not fit it is
+    /// left out and returned: a whole record, or only its instances that are not there, so that one instance takes no other
+    /// along.
     pub fn merge(&mut self, records: &Records) -> Vec<(RecordId, Refusal)> {
         let mut refused = Vec::new();
-        for record in records.iter() {
+        for mut record in records.iter() {
             let which = record.which();
-            if self.get(&which).is_none()
-                && let Err(refusal) = self.put(record)
-            {
-                refused.push((which, refusal));
+            if self.get(&which).is_some() {
+                continue;
             }
+            let gone = self.without_those_that_are_gone(&mut record);
+            let put = self.put(record);
+            refused.extend(gone.into_iter().chain(put.err()).map(|refusal| (which.clone(), refusal)));
         }
         refused
+    }
+
+    /// An interface is then attached to none, a scaling group smaller.
+    fn without_those_that_are_gone(&self, record: &mut Record) -> Vec<Refusal> {
+        let mut gone = Vec::new();
+        let mut is_gone = |id: &Id, field| self.living(id, field).map_err(|refusal| gone.push(refusal)).is_err();
+        match record {
+            Record::Instance(_) => {}
+            Record::Eni(eni) => eni.instance_id = eni.instance_id.take().filter(|id| !is_gone(id, Field::InstanceId)),
+            Record::ScalingGroup(group) => group.instances.retain(|id| !is_gone(id, Field::Instances)),
+        }
+        gone
     }
 
     /// The instance that an owner is, or is attached to.
@@ -312,6 +335,13 @@ fn same_network(one: &Instance, other: &Instance) -> bool {
 fn of_one_machine(address: IpAddr) -> Result<IpAddr, Refusal> {
     config::check_unicast(address)
         .map_err(|wrong| Refusal::new(Why::NotAMachine, Field::Address, wrong.what, wrong.mend))
+}
+
+fn is_not_longer(what: &str, count: usize, most: usize, field: Field) -> Result<(), Refusal> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(Refusal::new(Why::OutOfRange, field, format!("{what} has {count} entries"), format!("give at most {most}")))
 }
 
 fn taken(address: IpAddr, by: &Owner) -> Refusal {

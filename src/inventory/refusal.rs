@@ -41,6 +41,8 @@ pub enum Field {
     Instances,
     /// `target_groups` of a scaling group.
     TargetGroups,
+    /// `bandwidth` of an instance.
+    Bandwidth,
     /// `health_type` of a scaling group.
     HealthType,
     /// `webhook` of a scaling group.
@@ -59,6 +61,7 @@ impl Field {
             Field::Id => "id",
             Field::Instances => "instances",
             Field::TargetGroups => "target_groups",
+            Field::Bandwidth => "bandwidth",
             Field::HealthType => "health_type",
             Field::Webhook => "webhook",
         }

@@ -18,10 +18,11 @@ impl Changes {
         change: &TargetsChange,
         now: SystemTime,
     ) -> Result<Changes, Refused> {
-        let scene = Scene::of(base);
-        let Some(group) = base.groups.iter().find(|group| &*group.name == name) else {
-            return self.change_a_group_that_waits(name, change);
-        };
+        let group = base.groups.iter().find(|group| &*group.name == name);
+        if group.is_none() && !self.groups.contains_key(name) {
+            let message = format!("there is no target group {}", shown(name));
+            return Err(Refused::not_found(message, "GET /v1/target-groups lists them"));
+        }
         if change.is_empty() {
             return Err(Refused::invalid("targets is empty".into(), "name one target or more"));
         }
@@ -29,6 +30,8 @@ impl Changes {
             let message = format!("targets has {} entries", change.len());
             return Err(Refused::invalid(message, "send at most 1000 at once"));
         }
+        let Some(group) = group else { return self.change_a_group_that_waits(name, change) };
+        let scene = Scene::of(base);
         let mut changes = self.clone();
         let own = changes.groups.entry(group.name.clone()).or_default();
         let place = Place { group, scene: &scene, joined: scene.members(group).collect(), now };
@@ -45,8 +48,8 @@ impl Changes {
     fn change_a_group_that_waits(&self, name: &str, change: &TargetsChange) -> Result<Changes, Refused> {
         let mut changes = self.clone();
         let (Some(own), TargetsChange::Deregister(targets)) = (changes.groups.get_mut(name), change) else {
-            let message = format!("there is no target group {}", shown(name));
-            return Err(Refused::not_found(message, "GET /v1/target-groups lists them"));
+            let message = format!("the config has no target group {} any more", shown(name));
+            return Err(Refused::not_found(message, "DELETE its targets to clear them away, or bring the group back"));
         };
         each(targets, |which| {
             which.says_who()?;
@@ -74,8 +77,20 @@ struct Place<'p> {
 enum Found<'p> {
     /// One of the API's, by its index.
     Own(usize),
-    /// The file's, or a scaling group's, with the weight that it has from there.
-    Others { address: SocketAddr, weight: u8, scaling_group: Option<&'p Id> },
+    /// The file's, or a scaling group's.
+    Others(Other<'p>),
+}
+
+/// A target that is not the API's to bind and unbind.
+#[derive(Clone, Copy)]
+struct Other<'p> {
+    address: SocketAddr,
+    instance: Option<&'p str>,
+    eni: Option<&'p str>,
+    /// That it has from where it is from.
+    weight: u8,
+    /// Of a member of one of the API's.
+    scaling_group: Option<&'p Id>,
 }
 
 impl GroupChanges {
@@ -101,15 +116,7 @@ impl GroupChanges {
         which.says_who()?;
         match self.find(place, which) {
             Ok(Found::Own(at)) => drop(self.targets.remove(at)),
-            Ok(Found::Others { address, scaling_group: Some(scaling_group), .. }) => {
-                let message = format!("{address} is bound as a member of scaling group {}", shown(scaling_group));
-                let hint = "take its instance out of the scaling group; PATCH its weight to 0 drains it";
-                return Err(Refused::conflict(message, hint));
-            }
-            Ok(Found::Others { address, .. }) => {
-                let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
-                return Err(Refused::conflict(format!("{address} belongs to the config file"), hint));
-            }
+            Ok(Found::Others(other)) => return Err(place.is_anothers(&other)),
             Err(refused) => {
                 let may_wait = refused.code == RefusedCode::NotFound;
                 return if may_wait && self.clear_away(which) { Ok(()) } else { Err(refused) };
@@ -134,15 +141,15 @@ impl GroupChanges {
                     self.targets[at].weight = weight;
                 }
             }
-            Found::Others { address, .. } if new_port.is_some() => {
-                let message = format!("{address} is not the API's: its port is changed where it is from");
+            Found::Others(other) if new_port.is_some() => {
+                let message = format!("{} is not the API's: its port is changed where it is from", other.address);
                 let hint = "change it in the config file or in its scaling group; its weight can be changed here";
                 return Err(Refused::conflict(message, hint));
             }
-            Found::Others { address, weight: given, .. } => match weight {
+            Found::Others(other) => match weight {
                 // As it is there: nothing to keep.
-                Some(weight) if weight == given => drop(self.weights.remove(&address)),
-                Some(weight) => drop(self.weights.insert(address, weight)),
+                Some(weight) if weight == other.weight => drop(self.weights.remove(&other.address)),
+                Some(weight) => drop(self.weights.insert(other.address, weight)),
                 None => {}
             },
         }
@@ -151,7 +158,7 @@ impl GroupChanges {
 
     fn may_move_to(&self, place: &Place<'_>, at: usize, port: u16) -> Result<SocketAddr, Refused> {
         let new = SocketAddr::new(self.targets[at].address.ip(), port);
-        let of_others = place.others().any(|(address, ..)| address == new);
+        let of_others = place.others().any(|other| other.address == new);
         if of_others || self.targets.iter().any(|target| target.address == new) {
             let message = format!("{new} is in this group already");
             return Err(Refused::conflict(message, "choose another port, or deregister that one first"));
@@ -162,11 +169,11 @@ impl GroupChanges {
 
     fn find<'p>(&self, place: &'p Place<'_>, which: &Which) -> Result<Found<'p>, Refused> {
         which.says_who()?;
-        let own = self.targets.iter().enumerate().filter(|(_, own)| which.is_own(own));
-        let own = own.map(|(at, own)| (own.address, Found::Own(at)));
-        let others = place.others().filter(|(address, instance, eni, ..)| which.is(*address, *instance, *eni));
-        let others = others
-            .map(|(address, _, _, weight, scaling_group)| (address, Found::Others { address, weight, scaling_group }));
+        // In a group of the file's those of the API's wait.
+        let own = self.targets.iter().enumerate().filter(|_| place.group.managed == Managed::Api);
+        let own = own.filter(|(_, own)| which.is_own(own)).map(|(at, own)| (own.address, Found::Own(at)));
+        let others = place.others().filter(|other| which.is(other.address, other.instance, other.eni));
+        let others = others.map(|other| (other.address, Found::Others(other)));
         let mut found = own.chain(others);
         let Some((address, first)) = found.next() else { return Err(Refused::no_target(which, &place.group.name)) };
         match found.find(|(other, _)| *other != address) {
@@ -209,23 +216,38 @@ impl Which {
     }
 }
 
-/// Address, instance, interface, weight and scaling group.
-type Other<'p> = (SocketAddr, Option<&'p str>, Option<&'p str>, u8, Option<&'p Id>);
-
 impl Place<'_> {
     /// The group's targets that are not the API's.
     fn others(&self) -> impl Iterator<Item = Other<'_>> {
-        let of_file = self.group.targets.iter().map(|target| {
-            // A group of the API's has members of the file's scaling groups only from there.
-            let member = target.instance_id.as_deref().filter(|_| self.group.managed == Managed::Api);
-            let scaling_group = member.and_then(|instance| self.scene.scaling_group_of(self.group, instance));
-            (target.address, target.instance_id.as_deref(), target.eni_id.as_deref(), target.weight, scaling_group)
+        let of_file = self.group.targets.iter().map(|target| Other {
+            address: target.address,
+            instance: target.instance_id.as_deref(),
+            eni: target.eni_id.as_deref(),
+            weight: target.weight,
+            scaling_group: None,
         });
-        let joined = self.joined.iter().map(|joined| {
-            let member = joined.member;
-            (joined.address, Some(&**joined.id), None, member.association.weight, Some(member.scaling_group))
+        let joined = self.joined.iter().map(|joined| Other {
+            address: joined.address,
+            instance: Some(joined.id),
+            eni: None,
+            weight: joined.member.association.weight,
+            scaling_group: Some(joined.member.scaling_group),
         });
         of_file.chain(joined)
+    }
+
+    fn is_anothers(&self, other: &Other<'_>) -> Refused {
+        let address = other.address;
+        // A group of the API's has none of the file's but members of its scaling groups.
+        let of_file = other.instance.filter(|_| self.group.managed == Managed::Api);
+        let scaling_group = || of_file.and_then(|instance| self.scene.scaling_group_of(self.group, instance));
+        if let Some(scaling_group) = other.scaling_group.or_else(scaling_group) {
+            let message = format!("{address} is bound as a member of scaling group {}", shown(scaling_group));
+            let hint = "take its instance out of the scaling group; PATCH its weight to 0 drains it";
+            return Refused::conflict(message, hint);
+        }
+        let hint = "remove it there and reload; until then PATCH its weight to 0 drains it";
+        Refused::conflict(format!("{address} belongs to the config file"), hint)
     }
 
     fn check(&self, target: &NewTarget) -> Result<Registered, Refused> {
@@ -244,6 +266,7 @@ impl Place<'_> {
             address,
             kind: target.kind,
             instance_id: bound.instance,
+            by_id: target.instance_id.is_some(),
             eni_id: bound.eni,
             region: bound.region,
             network: bound.network,

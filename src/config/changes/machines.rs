@@ -1,9 +1,11 @@
 //! Changes of the inventory, and what they make of targets that were registered (requirements G8, G9).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::over::Scene;
 use super::request::shown;
 use super::{Changes, Refused};
 use crate::config::limits;
@@ -39,14 +41,19 @@ impl Changes {
             }
             inventory.put(record.clone()).map_err(|refusal| Refused::from(refusal).of_record(&which))?;
             changes.records.put(record.clone());
+            if let Record::Instance(Instance { id, state: InstanceState::Released, .. }) = record {
+                changes.records.let_go(id);
+            }
         }
-        if changes.records.len() > limits::RECORDS_MAX {
-            let message = format!("the API has put {} records into the inventory", changes.records.len());
+        let size = changes.records.size();
+        if size > limits::RECORDS_MAX {
+            let message =
+                format!("the API's records and what they list would be {size}, and {} are kept", limits::RECORDS_MAX);
             return Err(Refused::conflict(message, "DELETE those that are gone; the config file takes more"));
         }
         may_join(base, &inventory, now)?;
-        changes.records.follow(&inventory, &base.inventory_of_file);
         changes.settle(&inventory, &base.balancer.place());
+        changes.take_weights_along(base, inventory);
         Ok(changes)
     }
 
@@ -68,8 +75,36 @@ impl Changes {
         }
         inventory.remove(which);
         changes.records.remove(which);
-        changes.records.follow(&inventory, &base.inventory_of_file);
+        if which.kind == RecordKind::Instance {
+            changes.records.let_go(&which.id);
+        }
+        changes.take_weights_along(base, inventory);
         Ok(changes)
+    }
+
+    /// The weight that the API gave a member of a scaling group is the machine's: it goes where that goes, and with it.
+    fn take_weights_along(&mut self, base: &Snapshot, inventory: Inventory) {
+        let after = Snapshot { inventory: Arc::new(inventory), ..base.clone() };
+        let (before, after) = (Scene::of(base), Scene::of(&after));
+        for group in &base.groups {
+            let changes = self.groups.get_mut(&group.name);
+            let Some(changes) = changes.filter(|changes| !changes.weights.is_empty()) else { continue };
+            let now: HashMap<_, _> = after
+                .members(group)
+                .map(|joined| ((joined.id.clone(), joined.address.port()), joined.address))
+                .collect();
+            let of_file: HashSet<SocketAddr> = group.targets.iter().map(|target| target.address).collect();
+            let joined = before.members(group).filter(|joined| !of_file.contains(&joined.address));
+            let left = joined.filter_map(|joined| {
+                let now = now.get(&(joined.id.clone(), joined.address.port()));
+                let weight = changes.weights.get(&joined.address).filter(|_| now != Some(&joined.address))?;
+                Some((joined.address, *weight, now))
+            });
+            let left: Vec<_> = left.collect();
+            changes.weights.retain(|address, _| !left.iter().any(|(before, ..)| before == address));
+            changes.weights.extend(left.iter().filter_map(|(_, weight, now)| Some((*(*now)?, *weight))));
+        }
+        self.forget_empty_groups();
     }
 
     /// Takes down what the inventory of now makes of the API's targets: those of a released instance are unbound for good
@@ -98,8 +133,11 @@ fn not_the_files(base: &Snapshot, which: &RecordId) -> Result<(), Refused> {
     }
 }
 
-/// Requirement G7, of instances that join target groups now.
-fn may_join(base: &Snapshot, inventory: &Inventory, now: SystemTime) -> Result<(), Refused> {
+/// Requirement G7, of instances that join target groups beside `inventory` and are in none beside `base`.
+///
+/// # Errors
+/// The first that may not be bound.
+pub fn may_join(base: &Snapshot, inventory: &Inventory, now: SystemTime) -> Result<(), Refused> {
     let (before, place) = (base.inventory.members(), base.balancer.place());
     for ((group, instance), member) in inventory.members() {
         if before.contains_key(&(group, instance)) {

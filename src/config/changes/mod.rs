@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::{Managed, Snapshot, TargetKind};
 use crate::inventory::{Id, Records};
 
+pub use machines::may_join;
 pub use over::{Over, Waiting};
 pub use request::{Change, NewTarget, Refused, RefusedCode, TargetUpdate, TargetsChange, Which};
 
@@ -67,6 +68,9 @@ pub struct Registered {
     /// Its machine, where given or known to the inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_id: Option<Id>,
+    /// Its machine was named, and is followed: not its address alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_id: bool,
     /// Its interface, of an eni target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eni_id: Option<Id>,

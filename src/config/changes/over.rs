@@ -66,6 +66,7 @@ impl Changes {
         let mut snapshot = Snapshot { groups: groups.collect(), ..base.clone() };
         let door = snapshot.pass_door(before).map(|door| snapshot.door = door).inspect_err(|_| snapshot.door = before);
         snapshot.left_out.extend(waiting.iter().map(ToString::to_string));
+        snapshot.left_out.extend(scene.homeless(base));
         Over { snapshot, waiting, door }
     }
 }
@@ -129,6 +130,19 @@ impl<'s> Scene<'s> {
         )
     }
 
+    /// Target groups that the API's scaling groups name and the config does not have (any more).
+    fn homeless(&self, base: &Snapshot) -> Vec<String> {
+        let known: HashSet<&str> = base.groups.iter().map(|group| &*group.name).collect();
+        let of_api = self.inventory.scaling_groups().filter(|group| self.of_file.scaling_group(&group.name).is_none());
+        let named = of_api.flat_map(|scaling| scaling.target_groups.iter().map(move |to| (&scaling.name, &to.group)));
+        let homeless = named.filter(|(_, group)| !known.contains(&***group));
+        homeless
+            .map(|(scaling, group)| {
+                format!("scaling group \"{scaling}\" of the API: there is no target group \"{group}\"")
+            })
+            .collect()
+    }
+
     /// The scaling group that an instance is in this group by, be it the file's.
     pub fn scaling_group_of(&self, group: &TargetGroup, instance: &str) -> Option<&'s Id> {
         let of_group = self.members.get(&*group.name)?;
@@ -148,8 +162,12 @@ impl GroupChanges {
         let mut targets: Vec<Target> = group.targets.iter().map(|target| self.weighed(target)).collect();
         let mut there: HashSet<SocketAddr> = targets.iter().map(|target| target.address).collect();
         let own = self.targets.iter().filter(|_| group.managed == Managed::Api);
+        let machines = own.clone().filter(|own| own.kind == TargetKind::Cvm);
+        // Who is bound by hand has the port and weight that it was given there.
+        let by_hand: HashSet<_> = machines.map(|own| (own.instance_id.as_ref(), own.address.port())).collect();
         let own = own.map(|registered| (registered.address, registered.target(scene)));
-        let joined = scene.members(group).filter(|joined| !self.is_bound_by_name(joined));
+        let joined = scene.members(group);
+        let joined = joined.filter(|joined| !by_hand.contains(&(Some(joined.id), joined.address.port())));
         let joined = joined.map(|joined| (joined.address, joined.target(scene).map(|target| self.weighed(&target))));
         for (address, target) in own.chain(joined) {
             match target.and_then(|target| scene.admit(group, &mut there, target)) {
@@ -158,14 +176,6 @@ impl GroupChanges {
             }
         }
         targets
-    }
-
-    /// Then it has the port and weight that it was given there.
-    fn is_bound_by_name(&self, joined: &Joined<'_>) -> bool {
-        let is_it = |own: &Registered| {
-            own.instance_id.as_ref() == Some(joined.id) && own.address.port() == joined.address.port()
-        };
-        self.targets.iter().any(is_it)
     }
 
     fn weighed(&self, target: &Target) -> Target {
@@ -213,7 +223,8 @@ pub(super) fn own_listener(address: SocketAddr, listener: &str) -> (String, Stri
 impl Joined<'_> {
     fn target(&self, scene: &Scene<'_>) -> Result<Target, (String, String)> {
         let (kind, address) = (TargetKind::Cvm, self.address.ip());
-        let held = Held { kind, address, instance: Some(self.id), eni: None, region: None };
+        let (instance, by_id) = (Some(self.id), true);
+        let held = Held { kind, address, instance, eni: None, by_id, region: None, network: None };
         let weight = self.member.association.weight;
         match scene.fate(&held)? {
             Some(bound) => Ok(target(kind, SocketAddr::new(bound.address, self.address.port()), bound, None, weight)),
@@ -229,7 +240,9 @@ impl Registered {
             address: self.address.ip(),
             instance: self.instance_id.as_ref(),
             eni: self.eni_id.as_ref(),
+            by_id: self.by_id,
             region: self.region.as_ref(),
+            network: self.network.as_ref(),
         }
     }
 

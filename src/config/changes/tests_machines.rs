@@ -51,7 +51,7 @@ impl World {
 
     fn of(text: &str) -> World {
         let text = Text::of_demo(text, std::path::Path::new("state"));
-        let base = text.resolve(&Known::default(), SystemTime::UNIX_EPOCH).unwrap_or_else(|errors| panic!("{errors}"));
+        let base = text.resolve(&Known::default()).unwrap_or_else(|errors| panic!("{errors}"));
         World { text, base, changes: Changes::default(), door: Door::Home }
     }
 
@@ -59,7 +59,7 @@ impl World {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
         let changes = self.changes.apply(&self.base, change, now)?;
         let known = Known { records: changes.records.clone(), door: self.door };
-        self.base = self.text.resolve(&known, now).unwrap_or_else(|errors| panic!("{errors}"));
+        self.base = self.text.resolve(&known).unwrap_or_else(|errors| panic!("{errors}"));
         self.changes = changes.settled(&self.base);
         self.door = self.over().snapshot.door;
         Ok(())
@@ -71,6 +71,14 @@ impl World {
 
     fn refused(&mut self, change: &Change) -> String {
         self.try_make(change).expect_err("it is refused").to_string()
+    }
+
+    /// As a reload of another file.
+    fn reload(&mut self, text: &str) {
+        self.text = Text::of_demo(text, std::path::Path::new("state"));
+        let known = Known { records: self.changes.records.clone(), door: self.door };
+        self.base = self.text.resolve(&known).unwrap_or_else(|errors| panic!("{errors}"));
+        self.changes = std::mem::take(&mut self.changes).settled(&self.base);
     }
 
     fn over(&self) -> Over {
@@ -141,8 +149,14 @@ fn r_g3_a_target_bound_by_id_follows_its_instance_and_one_bound_by_address_stays
     world.make(&put([instance("ins-1", 7)]));
     world.make(&register(json!([{ "instance_id": "ins-1", "port": 80 }, { "address": "10.0.0.8", "port": 80 }])));
     assert_eq!(world.targets("own"), ["10.0.0.7:80 ins-1 10", "10.0.0.8:80 - 10"]);
-    world.make(&put([instance("ins-1", 9)]));
-    assert_eq!(world.targets("own"), ["10.0.0.9:80 ins-1 10", "10.0.0.8:80 - 10"]);
+    world.make(&put([instance("ins-1", 9), instance("ins-2", 8)]));
+    assert_eq!(world.targets("own"), ["10.0.0.9:80 ins-1 10", "10.0.0.8:80 ins-2 10"]);
+    world.make(&put([instance("ins-2", 10)]));
+    assert_eq!(world.targets("own"), ["10.0.0.9:80 ins-1 10", "10.0.0.8:80 - 10"], "it was not named");
+    world.make(&register(json!([{ "address": "10.0.0.10", "port": 80 }])));
+    assert_eq!(world.targets("own")[2], "10.0.0.10:80 ins-2 10");
+    world.make(&forget(RecordKind::Instance, "ins-2"));
+    assert_eq!(world.targets("own").len(), 2, "and goes with the machine all the same");
 }
 
 #[test]
@@ -347,4 +361,106 @@ fn what_is_kept_is_read_again() {
     world.make(&put([json!({ "id": "eni-f", "instance_id": "ins-f", "addresses": ["10.0.0.17"] })]));
     let text = serde_json::to_string(&world.changes).expect("JSON");
     assert_eq!(serde_json::from_str::<Changes>(&text).expect("what was written"), world.changes);
+}
+
+const ASG: &str = "asg";
+
+fn asg(instances: &[&str]) -> Change {
+    let target_groups = json!([{ "group": "own", "port": 8080, "weight": 30 }]);
+    put([json!({ "name": ASG, "instances": instances, "target_groups": target_groups })])
+}
+
+#[test]
+fn r_g9_an_instance_that_the_file_lets_go_of_takes_no_other_member_along() {
+    let mut world = World::new();
+    world.make(&put([instance("ins-1", 7)]));
+    world.make(&asg(&["ins-1", "ins-f"]));
+    assert_eq!(world.targets("own").len(), 2);
+    let file = format!("{BALANCER}{FILE}");
+    world.reload(&file.replace("id = \"ins-f\"", "id = \"ins-g\""));
+    assert_eq!(world.targets("own"), ["10.0.0.7:8080 ins-1 30"]);
+    let left_out = world.over().snapshot.left_out.join("; ");
+    assert!(left_out.contains("scaling group \"asg\" of the API: there is no instance \"ins-f\""), "{left_out}");
+    world.reload(&file);
+    assert_eq!(world.targets("own").len(), 2, "it is back");
+    world.reload(&file.replace("\"own\"", "\"other\""));
+    let left_out = world.over().snapshot.left_out.join("; ");
+    assert!(left_out.contains("scaling group \"asg\" of the API: there is no target group \"own\""), "{left_out}");
+}
+
+#[test]
+fn the_weight_of_a_member_is_its_machines_and_goes_with_it() {
+    let mut world = World::new();
+    world.make(&put([instance("ins-1", 7)]));
+    world.make(&asg(&["ins-1"]));
+    world.make(&update(json!([{ "instance_id": "ins-1", "port": 8080, "weight": 0 }])));
+    world.make(&put([instance("ins-1", 17)]));
+    assert_eq!(world.targets("own"), ["10.0.0.17:8080 ins-1 0"], "drained, wherever it is");
+    world.make(&asg(&[]));
+    world.make(&forget(RecordKind::Instance, "ins-1"));
+    world.make(&put([instance("ins-9", 17)]));
+    world.make(&asg(&["ins-9"]));
+    assert_eq!(world.targets("own"), ["10.0.0.17:8080 ins-9 30"], "another machine at its address");
+    assert!(world.changes.groups.is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn what_waits_in_a_group_of_the_files_is_not_weighed_in_place_of_the_files_own_target_and_hides_no_member() {
+    let mut world = World::new();
+    world.make(&put([instance("ins-1", 7)]));
+    world.make(&register(json!([{ "instance_id": "ins-1", "port": 8080 }, { "address": "10.0.0.8", "port": 80 }])));
+    world.make(&asg(&["ins-1"]));
+    assert_eq!(world.targets("own"), ["10.0.0.7:8080 ins-1 10", "10.0.0.8:80 - 10"]);
+    let by_file = "target = [{ address = \"10.0.0.8\", port = 80 }]";
+    world.reload(&format!("{BALANCER}{FILE}").replace("managed = \"api\"", by_file));
+    assert_eq!(world.targets("own"), ["10.0.0.8:80 - 10", "10.0.0.7:8080 ins-1 30"]);
+    world.make(&update(json!([{ "address": "10.0.0.8", "port": 80, "weight": 0 }])));
+    assert_eq!(world.targets("own")[0], "10.0.0.8:80 - 0", "the one that serves");
+}
+
+#[test]
+fn an_eni_target_on_a_machine_hides_no_member_of_its_own_address() {
+    let mut world = World::new();
+    world.make(&put([
+        instance("ins-1", 7),
+        json!({ "id": "eni-1", "instance_id": "ins-1", "addresses": ["10.0.0.17"] }),
+    ]));
+    world.make(&register(json!([{ "type": "eni", "eni_id": "eni-1", "port": 8080 }])));
+    world.make(&asg(&["ins-1"]));
+    assert_eq!(world.targets("own"), ["10.0.0.17:8080 ins-1 10", "10.0.0.7:8080 ins-1 30"]);
+}
+
+#[test]
+fn r_g8_a_target_whose_eni_is_forgotten_stays_as_it_is_and_goes_with_its_machine() {
+    let mut world = World::of(&format!("{BALANCER}cross_region = \"single\"\n{FILE}").replace("target = [", "# ["));
+    let far = json!({ "id": "far", "address": "10.9.0.7", "region": "south" });
+    world.make(&put([far, json!({ "id": "eni-1", "instance_id": "far", "addresses": ["10.9.0.17"] })]));
+    world.make(&register(json!([{ "type": "eni", "eni_id": "eni-1", "port": 80 }])));
+    world.make(&forget(RecordKind::Eni, "eni-1"));
+    let over = world.over();
+    assert_eq!((world.targets("own"), over.door), (vec!["10.9.0.17:80 far 10".to_owned()], Ok(())));
+    world.make(&forget(RecordKind::Instance, "far"));
+    assert!(world.targets("own").is_empty());
+}
+
+#[test]
+fn records_and_what_they_list_are_bounded() {
+    let mut world = World::new();
+    let names: Vec<String> = (0..200).map(|n| format!("10.1.{}.{}", n / 100, n % 100 + 1)).collect();
+    let eni = |name: &str, addresses: &[String]| put([json!({ "id": name, "addresses": addresses })]);
+    world.make(&eni("eni-1", &names));
+    let many: Vec<String> = (0..257).map(|n| format!("10.2.{}.{}", n / 100, n % 100 + 1)).collect();
+    assert!(world.refused(&eni("eni-2", &many)).contains("addresses has 257 entries; give at most 256"));
+    let groups: Vec<Value> = (0..101).map(|_| json!({ "group": "own", "port": 1 })).collect();
+    let said = world.refused(&put([json!({ "name": ASG, "target_groups": groups })]));
+    assert!(said.contains("target_groups has 101 entries"), "{said}");
+    assert!(
+        world
+            .refused(&put([json!({ "id": "a", "address": "10.0.0.7", "bandwidth": 1_000_001 })]))
+            .contains("bandwidth")
+    );
+    let twice = put([instance("ins-1", 7), instance("ins-1", 8)]);
+    assert!(world.refused(&twice).contains("is there twice"));
+    let all = (0..250).map(|n| json!({ "id": format!("e-{n}"), "addresses": names.iter().map(|a| a.replace("10.1", &format!("10.{n}"))).collect::<Vec<_>>() }));
+    assert!(world.refused(&put(all)).contains("50000 are kept"));
 }

@@ -156,7 +156,12 @@ impl RawTarget {
             Field::EniId => self.eni_id.as_ref().map(|id| id.line),
             Field::Address => self.address.as_ref().map(|address| address.line),
             // Of records.
-            Field::Id | Field::Instances | Field::TargetGroups | Field::HealthType | Field::Webhook => None,
+            Field::Id
+            | Field::Instances
+            | Field::TargetGroups
+            | Field::Bandwidth
+            | Field::HealthType
+            | Field::Webhook => None,
         };
         line.unwrap_or(self.line)
     }

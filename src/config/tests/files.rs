@@ -13,7 +13,7 @@ const REFERENCE: &str = include_str!("../../../docs/config.md");
 const SAMPLE: &str = include_str!("../../../deploy/weir.toml");
 
 fn load(path: &Path) -> Result<Snapshot, Errors> {
-    Text::read(path)?.resolve(&Known::default(), SystemTime::now())
+    Text::read(path)?.resolve(&Known::default())
 }
 
 /// The errors of a file with these bytes, without the directory in front.
@@ -45,10 +45,10 @@ fn a_text_means_what_it_meant_when_it_was_read_whatever_becomes_of_its_files() {
     fs::write(&page, "first").expect("the page is written");
     let read = Text::read(&path).expect("it is there");
     assert_eq!(read.state_dir(), Some(dir.path().join("state")));
-    let first = read.resolve(&Known::default(), SystemTime::UNIX_EPOCH).unwrap_or_else(|errors| panic!("{errors}"));
+    let first = read.resolve(&Known::default()).unwrap_or_else(|errors| panic!("{errors}"));
     fs::write(&path, "no TOML").expect("the file is written");
     fs::remove_file(&page).expect("the page is removed");
-    assert_eq!(read.resolve(&Known::default(), SystemTime::UNIX_EPOCH), Ok(first));
+    assert_eq!(read.resolve(&Known::default()), Ok(first));
     assert!(Text::read(&path).expect("it is text").state_dir().is_none(), "what is no TOML says nothing");
 }
 

@@ -283,6 +283,9 @@ fn not_applied(error: &NotApplied) -> ApiError {
             ApiError::conflict(message, "free the address or change the listener's; nothing changed")
         }
         NotApplied::AccessLog(_) => ApiError::conflict(message, "mend the access log's path; nothing changed"),
+        NotApplied::Store(KeptError::Store(StoreError::TooLarge { .. })) => {
+            ApiError::conflict(message, "keep less by the API: the config file takes more; nothing changed")
+        }
         NotApplied::Store(error) => ApiError::not_kept(message, hint_of(error)),
         NotApplied::Unconfirmed { .. } => ApiError::unconfirmed(message),
     }

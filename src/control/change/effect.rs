@@ -1,5 +1,6 @@
 //! From what is desired to what is in effect: bind, keep, hand over.
 
+use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -21,13 +22,14 @@ pub(super) async fn bring_into_effect(
     cause: Cause,
 ) -> Result<u64, NotApplied> {
     let old = Arc::clone(&control.state().snapshot);
-    let Over { snapshot, waiting, .. } = over;
+    let Over { snapshot, waiting, door } = over;
     desired.kept.door = snapshot.door;
     let is_start = matches!(cause, Cause::Start);
     let same = |snapshot: &Snapshot| Snapshot { revision: old.revision, ..snapshot.clone() } == *old;
     if !is_start && desired.kept == ledger.desired.kept && same(&snapshot) {
         let was_read_again = !Arc::ptr_eq(&desired.text, &ledger.desired.text);
-        ledger.desired.text = desired.text;
+        // What the file says may be another, be it that nothing of it shows: a weight that the API changed.
+        ledger.desired = desired;
         // What the kernel refused a shard is tried again with each reload.
         return if was_read_again || !ledger.missing.is_empty() {
             hand_over_again(control, ledger).await
@@ -45,14 +47,16 @@ pub(super) async fn bring_into_effect(
     }
     let revision = revision_of(&old, &new, cause);
     if let Err(error) = keep(ledger, &desired, &revision).await {
-        if !is_start {
+        let is_kept_already = is_start || desired.kept == ledger.desired.kept;
+        if !is_kept_already {
             restore_access_log(control, &old);
             return Err(NotApplied::Store(error));
         }
-        // What is served was kept before: a disk that is full or read-only does not keep it from being served.
-        tracing::error!("{error}; what the API changed is served, and it can change nothing until that is mended");
+        // A disk that is full or read-only keeps no file from being served. The revision's number is given again by the next
+        // process that cannot see this one.
+        tracing::error!("{error}; the config is in effect, and the API can change nothing until that is mended");
     }
-    (ledger.desired, ledger.waiting) = (desired, waiting);
+    (ledger.desired, ledger.waiting, ledger.is_astray) = (desired, waiting, door.is_err());
     ledger.missing = shards::apply(&control.shards, &new, control.connections_max(&new), sockets).await;
     if new.access_log.is_none() {
         restore_access_log(control, &new);
@@ -129,7 +133,8 @@ async fn keep(ledger: &mut Ledger, desired: &Desired, revision: &Revision) -> Re
 
 /// What is in effect otherwise than the operator may think.
 fn warn_of_what_is_new(old: &Snapshot, new: &Snapshot) {
-    for line in new.left_out.iter().filter(|line| !old.left_out.contains(line)) {
+    let known: HashSet<&String> = old.left_out.iter().collect();
+    for line in new.left_out.iter().filter(|line| !known.contains(line)) {
         tracing::warn!("left out: {line}");
     }
     for line in new.warnings.iter().filter(|line| !old.warnings.contains(line)) {

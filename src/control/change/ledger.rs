@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +24,8 @@ pub(in crate::control) struct Ledger {
     pub(super) store: Option<Store>,
     /// Targets that were bound and may not be now.
     pub(super) waiting: Vec<Waiting>,
+    /// The targets of now are in regions that `cross_region` does not allow: a start finds them so.
+    pub(super) is_astray: bool,
     /// Shards that have not confirmed the revision in effect.
     pub(super) missing: Vec<usize>,
 }
@@ -81,7 +82,7 @@ impl Kept {
 impl Desired {
     /// The file beside what was kept. What became of machines since it was kept is taken down.
     pub(super) fn read(text: Arc<Text>, kept: Kept) -> Result<Desired, Errors> {
-        let base = text.resolve(&kept.known(), SystemTime::now())?;
+        let base = text.resolve(&kept.known())?;
         Ok(Desired { text, base: Arc::new(base), kept }.settled())
     }
 
@@ -90,7 +91,7 @@ impl Desired {
         let same_machines = changes.records == self.kept.changes.records;
         let kept = Kept { changes, ..self.kept.clone() };
         if same_machines {
-            return Ok(Desired { kept, ..self.clone() });
+            return Ok(Desired { kept, ..self.clone() }.settled());
         }
         let read = Desired::read(Arc::clone(&self.text), kept)?;
         Ok(read.like_at_start(&self.base))
@@ -142,7 +143,7 @@ impl Ledger {
         }
         let desired = Desired::read(Arc::new(text), kept)?;
         let revision = store.as_ref().map_or(0, Store::revision_last);
-        Ok((Ledger { desired, store, waiting: Vec::new(), missing: Vec::new() }, revision))
+        Ok((Ledger { desired, store, waiting: Vec::new(), is_astray: false, missing: Vec::new() }, revision))
     }
 
     /// The snapshot that is desired.
@@ -198,6 +199,6 @@ impl Ledger {
     pub(in crate::control) fn of(base: &Snapshot) -> Self {
         let text = Arc::new(Text::of_demo("", Path::new("")));
         let desired = Desired { text, base: Arc::new(base.clone()), kept: Kept::default() };
-        Ledger { desired, store: None, waiting: Vec::new(), missing: Vec::new() }
+        Ledger { desired, store: None, waiting: Vec::new(), is_astray: false, missing: Vec::new() }
     }
 }

@@ -15,6 +15,7 @@ mod effect;
 mod error;
 mod ledger;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -25,7 +26,7 @@ pub use ledger::{Beside, beside_what_is_kept};
 
 use super::state::{Control, Phase};
 use super::store::StoreError;
-use crate::config::{Change, Errors, Over, Refused, RefusedCode, Snapshot, TargetsChange};
+use crate::config::{Change, Errors, Over, Refused, RefusedCode, Snapshot, TargetsChange, may_join};
 use effect::{bring_into_effect, hand_over_again};
 use ledger::{Answered, Desired, Kept};
 
@@ -110,8 +111,7 @@ async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     if let Some(expected) = asked.if_revision.filter(|expected| *expected != now) {
         return Err(ChangeError::OtherRevision { now, expected });
     }
-    let mut desired = draft(control, &mut ledger, &asked.what).await?;
-    let over = desired.over();
+    let (mut desired, over) = draft(control, &mut ledger, &asked.what).await?;
     may_take_effect(&ledger, &over, &asked.what)?;
     if let Some((key, digest)) = asked.key {
         desired.kept.answer(Answered { key, digest, revision: now + 1 });
@@ -130,30 +130,40 @@ async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     result.map_err(ChangeError::NotApplied)
 }
 
-/// What would be desired with the change. Nothing has changed yet.
-async fn draft(control: &Control, ledger: &mut Ledger, what: &Wanted) -> Result<Desired, ChangeError> {
+/// What would be desired with the change. Nothing has changed yet. Files and lists may be long: requests and signals go on.
+async fn draft(control: &Control, ledger: &mut Ledger, what: &Wanted) -> Result<(Desired, Over), ChangeError> {
     let desired = ledger.desired.clone();
-    match what {
+    let draft = match what {
         Wanted::Reload => {
             let source = control.given.source.clone();
             let kept = desired.kept;
-            // A large file takes a while; requests and signals go on.
             let read = on_another_thread(move || Desired::read(Arc::new(source.read()?), kept)).await?;
-            Ok(keep_what_is_read_at_start(control, read.map_err(ChangeError::Config)?))
+            keep_what_is_read_at_start(control, read.map_err(ChangeError::Config)?)
         }
         Wanted::Change(change) => {
             ledger.keeps()?;
-            let now = SystemTime::now();
-            let changes = desired.kept.changes.apply(&desired.base, change, now).map_err(ChangeError::Refused)?;
-            let beside_other_machines = move || desired.with(changes);
-            on_another_thread(beside_other_machines).await?.map_err(|errors| no_longer_holds(&errors))
+            let change = change.clone();
+            let changed = on_another_thread(move || {
+                let changes = desired.kept.changes.apply(&desired.base, &change, SystemTime::now());
+                changes.map(|changes| desired.with(changes))
+            });
+            changed.await?.map_err(ChangeError::Refused)?.map_err(|errors| no_longer_holds(&errors))?
         }
         Wanted::Restore(revision) => {
             let saved = ledger.load(*revision).await?;
             let changes = Kept::of(&saved).map_err(ChangeError::Unreadable)?.changes;
-            on_another_thread(move || desired.with(changes)).await?.map_err(|errors| no_longer_holds(&errors))
+            let before = Arc::clone(&desired.base);
+            let restored = on_another_thread(move || desired.with(changes)).await?;
+            let restored = restored.map_err(|errors| no_longer_holds(&errors))?;
+            may_join(&before, &restored.base.inventory, SystemTime::now()).map_err(ChangeError::Refused)?;
+            restored
         }
-    }
+    };
+    on_another_thread(move || {
+        let over = draft.over();
+        (draft, over)
+    })
+    .await
 }
 
 /// The config needs machines as they were.
@@ -209,14 +219,13 @@ fn may_take_effect(ledger: &Ledger, over: &Over, what: &Wanted) -> Result<(), Ch
     };
     if let Err(refusal) = &over.door
         && !leaves_only
+        && !ledger.is_astray
     {
         return conflict(refusal.what.clone(), &refusal.mend);
     }
     let machines_change = matches!(what, Wanted::Change(Change::Put(_) | Change::Forget(_)));
-    let waits_already = |group: &str, address| {
-        ledger.waiting.iter().any(|waiting| &*waiting.group == group && waiting.address == address)
-    };
-    let newly = over.waiting.iter().find(|waiting| !waits_already(&waiting.group, waiting.address));
+    let waits_already: HashSet<_> = ledger.waiting.iter().map(|waiting| (&waiting.group, waiting.address)).collect();
+    let newly = over.waiting.iter().find(|waiting| !waits_already.contains(&(&waiting.group, waiting.address)));
     match newly.filter(|_| !machines_change) {
         Some(waiting) => conflict(
             format!("target group {:?}: target {} of the API: {}", &*waiting.group, waiting.address, waiting.what),

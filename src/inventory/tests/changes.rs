@@ -3,9 +3,16 @@
 use super::*;
 
 fn fate_of(inventory: &Inventory, place: &Place, held: &Bound, kind: TargetKind) -> Fate {
-    let Bound { address, region, instance, eni, .. } = held;
-    let held =
-        Held { kind, address: *address, instance: instance.as_ref(), eni: eni.as_ref(), region: region.as_ref() };
+    let Bound { address, region, network, instance, eni, .. } = held;
+    let held = Held {
+        kind,
+        address: *address,
+        instance: instance.as_ref(),
+        eni: eni.as_ref(),
+        by_id: true,
+        region: region.as_ref(),
+        network: network.as_ref(),
+    };
     fate(inventory, place, &held)
 }
 

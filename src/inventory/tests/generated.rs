@@ -245,7 +245,9 @@ proptest! {
             address: bound.address,
             instance: bound.instance.as_ref(),
             eni: bound.eni.as_ref(),
+            by_id: name.instance_id.is_some(),
             region: bound.region.as_ref(),
+            network: bound.network.as_ref(),
         };
         prop_assert_eq!(fate(&inventory, &place, &held), Fate::Bound(bound.clone()), "nothing happened");
         let mut after = inventory.clone();

@@ -52,6 +52,8 @@ pub enum Record {
 pub struct Target {
     pub kind: &'static str,
     pub instance: Option<&'static str>,
+    /// Its machine was named, and not only its address.
+    pub by_id: bool,
     pub eni: Option<&'static str>,
     pub address: Address,
     pub port: u16,
@@ -171,9 +173,14 @@ impl Machines {
         Ok((address, Some(instance), Some(id)))
     }
 
-    /// What a target that is there stands for by now. A cvm target goes where its machine is.
+    /// What a target that is there stands for by now. A cvm target whose machine was named goes where that is; one whose interface
+    /// is forgotten stays as it was.
     pub fn still_stands_for(&self, target: &Target) -> Result<Found, Nothing> {
-        let instance = target.instance.filter(|_| target.kind == "cvm");
+        let is_forgotten = target.eni.is_some_and(|id| !self.enis.contains_key(id)) && target.instance.is_some();
+        if target.kind == "eni" && is_forgotten && matches!(self.whose(target.address), Whose::Nobodys) {
+            return Err(Nothing::ButStays);
+        }
+        let instance = target.instance.filter(|_| target.kind == "cvm" && target.by_id);
         let follows = instance.is_some_and(|id| self.instances.contains_key(id));
         let address = Some(target.address).filter(|_| !follows);
         self.stands_for(&Name { kind: target.kind, instance, eni: target.eni, address })

@@ -83,8 +83,10 @@ impl World {
             Target { weight, ..target }
         };
         let own = self.own(group);
-        let is_registered =
-            |member: &Target| own.iter().any(|target| target.instance == member.instance && target.port == member.port);
+        let is_registered = |member: &Target| {
+            let mut machines = own.iter().filter(|target| target.kind == "cvm");
+            machines.any(|target| target.instance == member.instance && target.port == member.port)
+        };
         let mut targets: Vec<Target> = of_file.into_iter().map(weighed).collect();
         let mut waiting = BTreeSet::new();
         let joined = joined.into_iter().filter(|member| !is_registered(member)).map(weighed);
@@ -172,7 +174,15 @@ impl World {
         if self.own(group).iter().any(|target| (target.address, target.port) == (address, port)) {
             return Err(409);
         }
-        self.targets.entry(group).or_default().push(Target { kind, instance, eni, address, port, weight });
+        self.targets.entry(group).or_default().push(Target {
+            kind,
+            instance,
+            by_id: entry.instance.is_some(),
+            eni,
+            address,
+            port,
+            weight,
+        });
         Ok(())
     }
 
@@ -266,13 +276,44 @@ impl World {
             }
             all.put(record)?;
         }
-        let before = self.machines().members();
-        let mut new = all.members().into_keys().filter(|member| !before.contains_key(member));
-        if new.any(|(_, instance)| !all.may_be_bound(instance)) {
-            return Err(422);
-        }
+        self.may_join(&all)?;
         after.settle(&all);
+        after.take_weights_along(&self.machines(), &all);
         after.with(all)
+    }
+
+    /// Those who are members of a target group beside these machines, and are not now.
+    fn may_join(&self, machines: &Machines) -> Result<(), u16> {
+        let before = self.machines().members();
+        let mut new = machines.members().into_keys().filter(|member| !before.contains_key(member));
+        if new.any(|(_, instance)| !machines.may_be_bound(instance)) { Err(422) } else { Ok(()) }
+    }
+
+    /// The weight of a member is its machine's: it goes where that goes, and with it.
+    fn take_weights_along(&mut self, before: &Machines, after: &Machines) {
+        for (group, _) in GROUPS {
+            let (of_file, joined) = others(before, group);
+            let (_, now) = others(after, group);
+            let is_the_files = |target: &Target| {
+                of_file.iter().any(|other| (other.address, other.port) == (target.address, target.port))
+            };
+            let mut moved = Vec::new();
+            for member in joined.iter().filter(|member| !is_the_files(member)) {
+                let now = now.iter().find(|now| (now.instance, now.port) == (member.instance, member.port));
+                if now.is_some_and(|now| now.address == member.address) {
+                    continue;
+                }
+                if let Some(weight) = self.weights.get(&(group, member.address, member.port)) {
+                    moved.push((member.clone(), *weight, now));
+                }
+            }
+            for (member, ..) in &moved {
+                self.weights.remove(&(group, member.address, member.port));
+            }
+            for (member, weight, now) in moved {
+                now.map(|now| self.weights.insert((group, now.address, member.port), weight));
+            }
+        }
     }
 
     fn after_forgetting(&self, list: &str, id: &'static str) -> Result<World, u16> {
@@ -295,6 +336,7 @@ impl World {
             _ => drop(all.scaling_groups.remove(id)),
         }
         after.settle(&all);
+        after.take_weights_along(&self.machines(), &all);
         after.with(all)
     }
 
@@ -321,6 +363,7 @@ fn others(machines: &Machines, group: &str) -> (Vec<Target>, Vec<Target>) {
         of_file.extend(TARGETS_OF_FILE.map(|(address, port, weight)| Target {
             kind: "cvm",
             instance: machines.machine_at(address),
+            by_id: false,
             eni: None,
             address,
             port,
@@ -331,7 +374,7 @@ fn others(machines: &Machines, group: &str) -> (Vec<Target>, Vec<Target>) {
         machines.members().into_iter().filter(|((of, _), _)| *of == group)
     {
         let address = machines.instances[instance].address;
-        let target = Target { kind: "cvm", instance: Some(instance), eni: None, address, port, weight };
+        let target = Target { kind: "cvm", instance: Some(instance), by_id: true, eni: None, address, port, weight };
         if scaling_group == "asg-f" { of_file.push(target) } else { joined.push(target) }
     }
     (of_file, joined)
@@ -413,6 +456,7 @@ impl Model {
         let world = match call {
             Call::Restore(revision) => {
                 let kept = self.kept.get(revision).ok_or(404_u16)?;
+                self.world.may_join(&kept.world.machines())?;
                 if kept.world.makes_wait(&self.world) {
                     return Err(409);
                 }
