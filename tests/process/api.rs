@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::config::{Config, Group};
 use crate::support::target::Target;
-use crate::support::weir::Weir;
+use crate::support::weir::{Reload, Weir};
 use crate::support::{admin, client, handlers, http, http_target, place, wait_until};
 
 const APP: &str = "/v1/target-groups/app/targets";
@@ -204,6 +204,22 @@ fn r_k4_what_the_api_changed_outlives_a_kill_and_revisions_go_on() {
     assert_eq!(weir.target("files", b.address)["weight"], 0);
     let missing = refused(&weir, "POST /v1/revisions/999/restore", "", "");
     assert_eq!(missing, (404, "not_found".into()));
+}
+
+#[test]
+fn r_k4_a_weight_is_kept_beside_what_the_file_says_now_be_it_that_its_reload_changed_nothing() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let target = http_target::start("a");
+    let (config, _) = managed(folder.path());
+    let mut weir = Weir::start(config.group(Group::http("files").target(target.address, 10)));
+    let weigh = |weir: &Weir, to| weir.send("PATCH /v1/target-groups/files/targets", &weight(target.address, to));
+    let first = weigh(&weir, 5);
+    let reloaded = weir.reload(&weir.config.to_toml().replace("weight = 10", "weight = 20"));
+    assert_eq!(reloaded, Reload::Applied);
+    assert_eq!(weir.json("/v1/balancer")["revision"], first, "nothing that is in effect is another");
+    weigh(&weir, 10);
+    assert_eq!(weir.reload(&weir.config.to_toml().replace("weight = 10", "weight = 30")), Reload::Applied);
+    assert_eq!(weir.target("files", target.address)["weight"], 10);
 }
 
 #[test]

@@ -401,3 +401,21 @@ fn mistakes_about_machines_are_said_and_change_nothing() {
     assert_eq!(weir.json("/v1/balancer")["revision"], before);
     assert_eq!(weir.json("/v1/inventory")["instances"].as_array().expect("a list").len(), 1);
 }
+
+#[test]
+fn r_g8_a_restore_binds_no_target_of_an_instance_that_was_released_since() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut config, _) = managed(folder.path(), "");
+    let instance = |state: &str| format!("[[instance]]\nid = \"ins-f\"\naddress = \"10.0.0.9\"\nstate = \"{state}\"\n");
+    config.tables = instance("running");
+    let mut weir = Weir::start(config);
+    let other = json!({ "targets": [{ "address": "10.0.0.5", "port": 80 }] });
+    weir.send(&format!("POST {APP}"), &by_id("ins-f", 80));
+    let both = weir.send(&format!("POST {APP}"), &other);
+    weir.change(|config| config.tables = instance("released"));
+    weir.send(&format!("DELETE {APP}"), &other);
+    weir.send(&format!("POST /v1/revisions/{both}/restore"), &json!({}));
+    let targets = weir.json(APP)["targets"].clone();
+    assert_eq!(targets.as_array().map(Vec::len), Some(1), "{targets}");
+    assert_eq!(targets[0]["address"], "10.0.0.5");
+}
