@@ -198,6 +198,36 @@ fn each_change_is_one_request_and_tells_its_revision() {
 }
 
 #[test]
+fn r_g10_targets_named_by_their_machines_are_bound_weighed_moved_and_unbound_by_command() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (mut config, _) = Config::http(&[]);
+    config.app().keys = "managed = \"api\"".into();
+    config.keys = format!("state_dir = \"{}\"", folder.path().display());
+    config.tables = "[[instance]]\nid = \"ins-1\"\naddress = \"10.0.0.5\"\n\
+                     [[eni]]\nid = \"eni-1\"\ninstance_id = \"ins-1\"\naddresses = \"10.0.0.17\"\n"
+        .into();
+    let weir = Weir::start(config);
+    let make = |line: &str| done(&ask(weir.config.admin, &line.split(' ').collect::<Vec<_>>()));
+    let targets = || {
+        let targets = weir.json("/v1/target-groups/app/targets");
+        let shown = |target: &Value| format!("{}:{} {}", target["address"], target["port"], target["weight"]);
+        targets["targets"].as_array().expect("a list").iter().map(shown).collect::<Vec<_>>().join(", ").replace('"', "")
+    };
+    make("targets register app ins-1:80=20");
+    make("targets register app --type eni eni-1:80 eni-1/10.0.0.17:81");
+    assert_eq!(targets(), "10.0.0.5:80 20, 10.0.0.17:80 10, 10.0.0.17:81 10");
+    make("targets weight app ins-1:80=0");
+    make("targets weight app --type eni eni-1:81=7");
+    make("targets port app --type eni eni-1:81=82");
+    assert_eq!(targets(), "10.0.0.5:80 0, 10.0.0.17:80 10, 10.0.0.17:82 7");
+    let mixed = failed(&ask(weir.config.admin, &["targets", "deregister", "app", "eni-1:80"]), 1);
+    assert!(mixed.contains("instance \"eni-1\", port 80 is not in target group"), "{mixed}");
+    make("targets deregister app --type eni eni-1:80 eni-1:82");
+    make("targets deregister app ins-1:80");
+    assert_eq!(targets(), "");
+}
+
+#[test]
 fn a_change_carries_its_conditions_and_with_json_the_answer_is_printed_as_it_is() {
     let (api, received) = played("200 OK", &json!({ "revision": 8, "more": [1] }));
     let line = "targets weight app 10.0.0.5:80=0 --if-revision 7 --idempotency-key k-1 --json";

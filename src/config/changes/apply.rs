@@ -211,7 +211,8 @@ impl Which {
     fn is(&self, address: SocketAddr, instance: Option<&str>, eni: Option<&str>) -> bool {
         self.port == address.port()
             && self.address.is_none_or(|named| named == address.ip())
-            && self.instance_id.as_ref().is_none_or(|named| instance == Some(&**named))
+            // An interface's address is not what its machine's id stands for (requirement G3).
+            && self.instance_id.as_ref().is_none_or(|named| instance == Some(&**named) && eni.is_none())
             && self.eni_id.as_ref().is_none_or(|named| eni == Some(&**named))
     }
 }

@@ -80,11 +80,11 @@ pub struct Which {
     #[serde(default)]
     #[schema(value_type = Option<schema::Address>)]
     pub address: Option<IpAddr>,
-    /// Its machine.
+    /// Its machine: of a cvm target.
     #[serde(default)]
     #[schema(value_type = Option<schema::Name>)]
     pub instance_id: Option<Id>,
-    /// Its interface.
+    /// Its interface: of an eni target.
     #[serde(default)]
     #[schema(value_type = Option<schema::Name>)]
     pub eni_id: Option<Id>,

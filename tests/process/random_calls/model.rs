@@ -248,7 +248,7 @@ impl World {
         let is_named = |target: &Target| {
             target.port == port
                 && address.is_none_or(|address| target.address == address)
-                && instance.is_none_or(|instance| target.instance == Some(instance))
+                && instance.is_none_or(|instance| target.instance == Some(instance) && target.eni.is_none())
                 && eni.is_none_or(|eni| target.eni == Some(eni))
         };
         let (of_file, joined) = others(&self.machines(), group);
