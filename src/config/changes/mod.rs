@@ -18,8 +18,6 @@ mod over;
 mod request;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_machines;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,3 +1,5 @@
+mod machines;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use super::*;
+use super::super::*;
 use crate::config::{Known, Text};
 use crate::inventory::{Door, Id, Record, RecordId, RecordKind};
 
