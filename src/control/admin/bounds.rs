@@ -8,7 +8,8 @@
 //!
 //! A change costs a file written and synced, a snapshot made, and a message to every shard, which then exchanges what it
 //! runs on between two polls of its connections: the one thing here that the data path feels. So changes have a rate; a list is
-//! one change however long it is, and whoever has much to change sends lists.
+//! one change however long it is, and whoever has much to change sends lists. One that took long, such as one of machines beside a
+//! large config, counts as several.
 //! Always: a place is held until the change is made or refused, also when its client has gone away.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ use super::error::ApiError;
 const PERIOD: Duration = Duration::from_millis(10);
 /// So many may come at once: a tool that brings a thousand targets one by one is not slowed down.
 pub(super) const BURST: u32 = 1_000;
+/// A change is charged so many times the time that it took: changes keep half a core busy at most.
+const CHARGE: u32 = 2;
 /// Changes that wait for the ledger, the one at work included. Fewer than clients of the endpoint (server.rs): probes and
 /// Prometheus find a place while changes wait.
 pub(super) const WAITING_MAX: usize = 32;
@@ -56,6 +59,15 @@ impl Bounds {
         };
         self.take_turn(Instant::now()).map_err(ApiError::too_many_requests)?;
         Ok(Place { _permit: permit })
+    }
+
+    /// A change took so long, beside what it waited for others.
+    pub(in crate::control) fn charge(&self, took: Duration) {
+        let mut rested_at = self.rested_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // One turn was taken when it came in. Whoever comes next waits no longer than after a burst.
+        let more = (took * CHARGE).saturating_sub(PERIOD);
+        *rested_at = (now.max(*rested_at) + more).min(now + PERIOD * BURST);
     }
 
     /// Whether a change has to be told that too many wait.
@@ -100,6 +112,21 @@ mod tests {
         assert_eq!(turns(&bounds), 100);
         advance(Duration::from_secs(1_000_000)).await;
         assert_eq!(turns(&bounds), BURST, "rest is not saved up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_takes_long_counts_as_several_and_locks_nobody_out() {
+        let bounds = Bounds::default();
+        assert_eq!(turns(&bounds), BURST);
+        advance(PERIOD * 10).await;
+        bounds.charge(PERIOD / 2);
+        assert_eq!(turns(&bounds), 10, "it was paid for when it came in");
+        advance(PERIOD * 20).await;
+        bounds.charge(PERIOD * 5);
+        assert_eq!(turns(&bounds), 20 - (5 * CHARGE - 1));
+        bounds.charge(PERIOD * 10 * BURST);
+        advance(PERIOD).await;
+        assert_eq!(turns(&bounds), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::time::Instant;
+
 pub use error::KeptError;
 pub(in crate::control) use error::{ChangeError, NotApplied};
 pub(in crate::control) use ledger::Ledger;
@@ -81,16 +83,18 @@ pub(in crate::control) async fn reload(control: &Control) -> Result<u64, ChangeE
 /// Makes a change. Gives the revision that has it.
 pub(in crate::control) async fn make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     let is_reload = matches!(asked.what, Wanted::Reload);
-    let result = try_make(control, asked).await;
+    // Held while a file is read, too: of two reloads the later one has the later file.
+    let mut ledger = control.ledger.lock().await;
+    let began = Instant::now();
+    let result = try_make(control, &mut ledger, asked).await;
+    control.bounds.charge(began.elapsed());
     if is_reload {
         control.state().reloads.count(result.is_ok());
     }
     result
 }
 
-async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
-    // Held while a file is read, too: of two reloads the later one has the later file.
-    let mut ledger = control.ledger.lock().await;
+async fn try_make(control: &Control, ledger: &mut Ledger, asked: Asked) -> Result<u64, ChangeError> {
     if control.state().phase != Phase::Serving {
         return Err(ChangeError::NotServing);
     }
@@ -103,7 +107,7 @@ async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
         }
         // The same again: its first answer was lost on the way, or came before every shard's.
         if !ledger.missing.is_empty() {
-            hand_over_again(control, &mut ledger).await.map_err(ChangeError::NotApplied)?;
+            hand_over_again(control, ledger).await.map_err(ChangeError::NotApplied)?;
         }
         return Ok(revision);
     }
@@ -111,8 +115,8 @@ async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     if let Some(expected) = asked.if_revision.filter(|expected| *expected != now) {
         return Err(ChangeError::OtherRevision { now, expected });
     }
-    let (mut desired, over) = draft(control, &mut ledger, &asked.what).await?;
-    may_take_effect(&ledger, &over, &asked.what)?;
+    let (mut desired, over) = draft(control, ledger, &asked.what).await?;
+    may_take_effect(ledger, &over, &asked.what)?;
     if let Some((key, digest)) = asked.key {
         desired.kept.answer(Answered { key, digest, revision: now + 1 });
     }
@@ -123,7 +127,7 @@ async fn try_make(control: &Control, asked: Asked) -> Result<u64, ChangeError> {
     };
     let is_reload = matches!(asked.what, Wanted::Reload);
     let cause = Cause::Asked { who: asked.who, note };
-    let result = bring_into_effect(control, &mut ledger, (desired, over), cause).await;
+    let result = bring_into_effect(control, ledger, (desired, over), cause).await;
     if is_reload && matches!(result, Ok(_) | Err(NotApplied::Unconfirmed { .. })) {
         ledger.desired.warn_of_waiting();
     }
