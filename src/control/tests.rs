@@ -11,11 +11,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::change::{self, Ledger, NotApplied};
 use super::host;
+use super::reload::Reloading;
 use super::reports::Reporter;
+use super::run::{Signals, serve_until_stopped};
 use super::shards::{self, Handle, Life};
 use super::state::{Control, Given, Phase};
 use crate::access_log::SinkCounts;
@@ -176,6 +178,50 @@ async fn a_snapshot_that_all_confirm_is_a_success() {
     let (applied, _) = tokio::join!(change::reload_as(&control, groups(1)), confirm(&orders));
     assert!(applied.is_ok());
     assert!(control.state().reloads.last_success >= Some(before));
+}
+
+/// Signals are the process's: this test may run beside others that hear of none.
+fn raise(signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_while_a_reload_waits_in_line_and_the_reload_then_changes_nothing() {
+    let control = control(Vec::new());
+    let mut signals = Signals::new().unwrap();
+    let at_work = control.ledger.lock().await;
+    raise(rustix::process::Signal::HUP);
+    let stopping = async {
+        // By then the reload waits in line.
+        sleep(Duration::from_millis(200)).await;
+        raise(rustix::process::Signal::TERM);
+    };
+    let stopped = async { tokio::join!(serve_until_stopped(&control, &mut signals), stopping) };
+    timeout(10 * SECOND, stopped).await.expect("nobody waits for the ledger");
+    control.state().phase = Phase::Draining;
+    drop(at_work);
+    while control.state().reloads.failed == 0 {
+        a_moment().await;
+    }
+    assert_eq!(control.state().reloads.succeeded, 0);
+}
+
+#[tokio::test]
+async fn reloads_that_are_asked_for_while_one_runs_are_one_more() {
+    let control = control(Vec::new());
+    let at_work = control.ledger.lock().await;
+    let mut reloading = Reloading::default();
+    (0..5).for_each(|_| reloading.ask(&control));
+    drop(at_work);
+    for succeeded in [1, 2] {
+        timeout(10 * SECOND, reloading.go_on(&control)).await.expect("it ends");
+        assert_eq!(control.state().reloads.succeeded, succeeded);
+    }
+    let further = timeout(Duration::from_millis(100), reloading.go_on(&control)).await;
+    assert!(further.is_err(), "two, and no third");
+    reloading.ask(&control);
+    timeout(10 * SECOND, reloading.go_on(&control)).await.expect("it ends");
+    assert_eq!(control.state().reloads.succeeded, 3);
 }
 
 #[tokio::test(start_paused = true)]
