@@ -13,11 +13,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::change::{self, Ledger, NotApplied};
+use super::change::{self, ChangeError, Ledger, NotApplied};
 use super::host;
 use super::reload::Reloading;
 use super::reports::Reporter;
-use super::run::{Signals, serve_until_stopped};
+use super::run::{Signals, Source, serve_until_stopped};
 use super::shards::{self, Handle, Life};
 use super::state::{Control, Given, Phase};
 use crate::access_log::SinkCounts;
@@ -204,6 +204,22 @@ async fn a_stop_is_heard_while_a_reload_waits_in_line_and_the_reload_then_change
         a_moment().await;
     }
     assert_eq!(control.state().reloads.succeeded, 0);
+}
+
+#[tokio::test]
+async fn a_reload_that_still_reads_when_a_drain_begins_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.toml");
+    // So that reading takes longer than it takes to say that the process drains.
+    std::fs::write(&path, "# nothing\n".repeat(300_000)).unwrap();
+    let empty = Snapshot { revision: 0, ..groups(0) };
+    let given = Given { source: Source::File(path), ..Given::for_test() };
+    let control = Control::new(Vec::new(), Arc::new(empty.clone()), Ledger::of(&empty), given);
+    control.state().phase = Phase::Serving;
+    let draining = async { control.state().phase = Phase::Draining };
+    let (reloaded, ()) = tokio::join!(change::reload(&control), draining);
+    assert!(matches!(reloaded, Err(ChangeError::NotServing)), "{reloaded:?}");
+    assert_eq!(control.state().snapshot.revision, 0);
 }
 
 #[tokio::test]

@@ -271,7 +271,10 @@ fn refused(error: &ChangeError) -> ApiError {
             "mend the config file; weir check --config shows the same; nothing changed",
         ),
         ChangeError::Unreadable(_) => ApiError::conflict(message, "choose another revision: GET /v1/revisions"),
-        ChangeError::NotServing | ChangeError::NotRead(_) => ApiError::unavailable(message),
+        ChangeError::NotServing
+        | ChangeError::NotRead(_)
+        | ChangeError::ReadTooLong { .. }
+        | ChangeError::StillRead => ApiError::unavailable(message),
         ChangeError::NotApplied(error) => not_applied(error),
     }
 }

@@ -3,19 +3,25 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use super::error::KeptError;
+use super::error::{ChangeError, KeptError};
 use crate::config::{Changes, Errors, Known, Over, Snapshot, Text, Waiting};
 use crate::control::error::StartError;
+use crate::control::run::Source;
 use crate::control::state::Revision;
 use crate::control::store::{Saved, Store};
 use crate::inventory::Door;
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
 const ANSWERS_KEPT: usize = 1000;
+
+/// How long a reload may read: whoever changes something waits for as long. Ours: the largest config takes a second or two.
+const READ_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is desired, and where it is kept. Whoever holds it is the only one who changes anything.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub(in crate::control) struct Ledger {
     pub(super) waiting: Vec<Waiting>,
     /// Shards that have not confirmed the revision in effect.
     pub(super) missing: Vec<usize>,
+    /// What reads the file, or read it last. A disk that does not answer holds it up for good.
+    reading: Option<AbortHandle>,
 }
 
 /// The file, and what the API changed beside it.
@@ -142,12 +150,36 @@ impl Ledger {
         }
         let desired = Desired::read(Arc::new(text), kept)?;
         let revision = store.as_ref().map_or(0, Store::revision_last);
-        Ok((Ledger { desired, store, waiting: Vec::new(), missing: Vec::new() }, revision))
+        Ok((Ledger { desired, store, waiting: Vec::new(), missing: Vec::new(), reading: None }, revision))
     }
 
     /// The snapshot that is desired.
     pub(in crate::control) fn snapshot(&self) -> Snapshot {
         self.desired.over().snapshot
+    }
+
+    /// What the file says now, beside what is kept. A large one takes a while: requests and signals go on.
+    pub(super) async fn read(&mut self, source: Source) -> Result<Desired, ChangeError> {
+        let kept = self.desired.kept.clone();
+        let read = move || Desired::read(Arc::new(source.read()?), kept);
+        self.read_within(READ_LIMIT, read).await?.map_err(ChangeError::Config)
+    }
+
+    /// One thread at most waits for a disk that does not answer: the store needs threads, too.
+    async fn read_within<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        if self.reading.as_ref().is_some_and(|reading| !reading.is_finished()) {
+            return Err(ChangeError::StillRead);
+        }
+        let reading = tokio::task::spawn_blocking(read);
+        self.reading = Some(reading.abort_handle());
+        match timeout(limit, reading).await {
+            Ok(read) => read.map_err(|error| ChangeError::NotRead(error.to_string())),
+            Err(_) => Err(ChangeError::ReadTooLong { seconds: limit.as_secs() }),
+        }
     }
 
     /// Those that are kept, the oldest first.
@@ -198,6 +230,30 @@ impl Ledger {
     pub(in crate::control) fn of(base: &Snapshot) -> Self {
         let text = Arc::new(Text::of_demo("", Path::new("")));
         let desired = Desired { text, base: Arc::new(base.clone()), kept: Kept::default() };
-        Ledger { desired, store: None, waiting: Vec::new(), missing: Vec::new() }
+        Ledger { desired, store: None, waiting: Vec::new(), missing: Vec::new(), reading: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_holds_nobody_up_for_good_and_one_thread_at_most() {
+        let mut ledger = Ledger::of(&parse("t", "", Mode::Run).unwrap());
+        let (answer, answered) = mpsc::channel::<()>();
+        let hangs = move || answered.recv().is_ok();
+        let error = ledger.read_within(Duration::from_millis(10), hangs).await.unwrap_err();
+        assert!(matches!(error, ChangeError::ReadTooLong { .. }), "{error}");
+        let error = ledger.read_within(READ_LIMIT, || true).await.unwrap_err();
+        assert!(matches!(error, ChangeError::StillRead), "{error}");
+        answer.send(()).unwrap();
+        while matches!(ledger.read_within(READ_LIMIT, || true).await, Err(ChangeError::StillRead)) {
+            tokio::task::yield_now().await;
+        }
+        assert!(ledger.read_within(READ_LIMIT, || true).await.unwrap());
     }
 }
