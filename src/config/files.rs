@@ -1,8 +1,8 @@
 //! The files that a config names: read once, while the config is, so that a snapshot needs no disk.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::Wrong;
@@ -45,13 +45,25 @@ impl Files<'_> {
     }
 }
 
-/// Reads at most so many bytes from the disk.
+/// Reads at most so many bytes from the disk. A pipe or a device in a file's place holds nobody up: it is refused.
 pub(super) fn read_from_disk(path: &Path, bytes_max: usize) -> io::Result<Content> {
-    let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode();
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| if error.raw_os_error() == Some(libc::ENXIO) { no_file() } else { error })?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::from_raw_os_error(libc::EISDIR));
+    }
+    if !metadata.is_file() {
+        return Err(no_file());
+    }
+    let mode = metadata.permissions().mode();
     let mut bytes = Vec::new();
     file.take(bytes_max as u64).read_to_end(&mut bytes)?;
     Ok(Content { bytes, mode })
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe, a socket or a device")
 }
 
 /// There are no files: a text that is no file's has no folder either.
@@ -64,6 +76,7 @@ pub(super) fn unreadable(error: &io::Error) -> Wrong {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "let the account that runs weir read it",
         io::ErrorKind::IsADirectory => "name the file inside it",
+        io::ErrorKind::InvalidInput => "name a file that ends: save what comes out of it first",
         _ => "check the file and the disk it is on",
     };
     Wrong::new(format!("cannot be read: {error}"), mend)

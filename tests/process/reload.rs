@@ -1,6 +1,7 @@
 //! Reloads under load, and reloads of a broken file.
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -122,6 +123,23 @@ fn r_k1_a_broken_config_changes_nothing_and_the_log_says_where() {
         assert_eq!(client::ask(web).expect("it serves on"), "a");
     }
     assert_eq!(weir.reload(&good), Reload::Applied, "a good one is taken again");
+}
+
+#[test]
+fn r_k1_a_pipe_in_the_place_of_the_config_file_changes_nothing_and_holds_nobody_up() {
+    let target = Target::start(handlers::identify("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let good = weir.config.to_toml();
+    std::fs::remove_file(weir.config_path()).expect("it is there");
+    assert!(Command::new("mkfifo").arg(weir.config_path()).status().expect("mkfifo").success());
+    weir.signal("HUP");
+    wait_until("it is counted", || weir.metric("weir_config_reload_total", &[("result", "failure")]) > 0);
+    assert!(weir.log().contains("it is a pipe"), "the log says what it is");
+    assert_eq!(client::ask(web).expect("it serves on"), "a");
+    assert_eq!(weir.reload(&good), Reload::Applied, "a file is taken again");
+    weir.signal("TERM");
+    assert_eq!(weir.wait_for_end().code(), Some(0));
 }
 
 #[test]
