@@ -146,7 +146,7 @@ fn in_chromium(arguments: &[&str]) {
 /// The first of `GET /v1/events`.
 fn first_event(weir: &Weir) -> Value {
     let mut stream = client::connect(weir.config.admin).expect("the admin endpoint answers");
-    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: test\r\n\r\n").expect("it reads");
+    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
     let mut lines = BufReader::new(stream).lines().map(|line| line.expect("an event"));
     let data = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).expect("an event");
     serde_json::from_str(&data).expect("JSON")

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
 
@@ -81,9 +82,23 @@ pub(super) fn is_of_a_foreign_page(headers: &HeaderMap, spoken: Spoken) -> bool 
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_own =
         origin.to_str().ok().and_then(|origin| origin.strip_prefix(spoken.scheme())).is_some_and(|own| own == host);
-    let without_port = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let is_address = without_port.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    !is_own || !(is_address || without_port == "localhost")
+    !is_own || !is_this_machine(host)
+}
+
+/// It goes to a name that anybody may have led here, so that a page of that name may read what is answered (DNS rebinding): a
+/// browser takes it for the page's own, and says nothing else that tells it from another program's. Over https the certificate
+/// is for no such name.
+pub(super) fn is_by_a_foreign_name(headers: &HeaderMap, spoken: Spoken) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    spoken == Spoken::Http
+        && hosts.any(|host| !host.to_str().is_ok_and(|host| host.is_empty() || is_this_machine(host)))
+}
+
+/// An address, or the name that no resolver gives another one (RFC 6761, 6.3), with any port.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host();
+    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -112,6 +127,34 @@ mod tests {
             let led_here = foreign(Some(&format!("{own}evil.example:9900")), "evil.example:9900");
             assert!(led_here, "a name that was made to lead here");
         }
+    }
+
+    #[test]
+    fn what_is_shown_is_shown_by_address_and_not_by_a_name_that_anybody_may_lead_here() {
+        let foreign = |host: &[u8], spoken| {
+            let host = header::HeaderValue::from_bytes(host).unwrap();
+            is_by_a_foreign_name(&HeaderMap::from_iter([(header::HOST, host)]), spoken)
+        };
+        for host in ["127.0.0.1:9900", "127.0.0.1", "[::1]:9900", "[::1]", "localhost:9900", "LOCALHOST", ""] {
+            assert!(!foreign(host.as_bytes(), Spoken::Http), "{host}");
+        }
+        assert!(!is_by_a_foreign_name(&HeaderMap::new(), Spoken::Http), "no browser");
+        for host in [
+            "evil.example:9900",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "127.0.0.1, evil.example",
+            "\u{e4}",
+        ] {
+            assert!(foreign(host.as_bytes(), Spoken::Http), "{host}");
+            assert!(!foreign(host.as_bytes(), Spoken::Https), "{host}: the certificate is for no other name");
+        }
+        let hosts = ["127.0.0.1", "evil.example"].map(|host| (header::HOST, host.parse().unwrap()));
+        let mut two = HeaderMap::new();
+        hosts.into_iter().for_each(|(name, host)| drop(two.append(name, host)));
+        assert!(is_by_a_foreign_name(&two, Spoken::Http));
     }
 
     fn token_of(text: &str) -> Result<Token, String> {

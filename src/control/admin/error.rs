@@ -46,7 +46,7 @@ pub(super) enum Code {
     BadParameter,
     /// No token, or a wrong one.
     Unauthorized,
-    /// A browser sends it for a page of another origin.
+    /// A browser sends it for a page of another origin, or may: it is for a name that is not `localhost`.
     ForeignPage,
     /// There is no such path, group, target, listener or revision.
     NotFound,
@@ -144,6 +144,12 @@ impl ApiError {
         let message = "a page of another origin may change nothing here".to_owned();
         let hint =
             "open the status page by its address, or use weir targets or curl; a token_file allows other origins";
+        Self::new(StatusCode::FORBIDDEN, Code::ForeignPage, message, hint)
+    }
+
+    pub(super) fn foreign_name() -> Self {
+        let message = "the request is for a name that anybody's page could have, if it were led here".to_owned();
+        let hint = "use the address, or localhost; a token_file allows other names";
         Self::new(StatusCode::FORBIDDEN, Code::ForeignPage, message, hint)
     }
 
