@@ -179,6 +179,12 @@ impl Store {
         self.revisions.values().flatten().cloned().collect()
     }
 
+    /// The newest of them.
+    #[must_use]
+    pub fn revision_newest(&self) -> Option<&Meta> {
+        self.revisions.values().flatten().next_back()
+    }
+
     /// The highest number so far, 0 where there is none: the next revision's must be higher. A revision that was set aside counts,
     /// so that no number ever means two things.
     #[must_use]

@@ -23,7 +23,7 @@ fn r_k4_what_was_saved_is_there_after_a_restart() {
     let path = dir.path().join("state");
     let (mut store, opened) = Store::open(&path).unwrap();
     assert!(opened.current.is_none() && opened.warnings.is_empty(), "{opened:?}");
-    assert_eq!(store.revision_last(), 0);
+    assert_eq!((store.revision_last(), store.revision_newest()), (0, None));
     for revision in [1, 2, 7] {
         store.save(&saved(revision)).unwrap();
     }
@@ -32,6 +32,7 @@ fn r_k4_what_was_saved_is_there_after_a_restart() {
     assert_eq!(opened.current, Some(saved(7)));
     assert_eq!(opened.warnings, Vec::<String>::new());
     assert_eq!(store.revisions(), [1, 2, 7].map(|revision| saved(revision).meta()));
+    assert_eq!(store.revision_newest(), Some(&saved(7).meta()));
     assert_eq!(store.revision_last(), 7);
     for revision in [1, 2, 7] {
         assert_eq!(store.load(revision).unwrap(), saved(revision));
