@@ -1,6 +1,7 @@
 //! What is desired, and where it is kept.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +15,7 @@ use crate::config::{Changes, Errors, Known, Over, Snapshot, Text, Waiting};
 use crate::control::error::StartError;
 use crate::control::run::Source;
 use crate::control::state::Revision;
-use crate::control::store::{Saved, Store};
+use crate::control::store::{Saved, Store, StoreError};
 use crate::inventory::Door;
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
@@ -195,22 +196,25 @@ impl Ledger {
     }
 }
 
-/// What a file says beside what a process kept, or keeps, in its `state_dir`: for whoever looks, not for whoever runs it. The second
-/// is the revision that it was read beside.
+/// What a file says beside what a process kept, or keeps, in its `state_dir`: for whoever looks, not for whoever runs it.
 ///
 /// # Errors
-/// What is wrong with the file; what cannot be read in `state_dir` is no error, and said.
-pub fn beside_what_is_kept(path: &Path) -> Result<(Snapshot, Beside), Errors> {
+/// Why the file cannot be read.
+pub fn beside_what_is_kept(path: &Path) -> Result<(Result<Snapshot, Errors>, Beside), Errors> {
     let text = Text::read(path)?;
     let (kept, beside) = match text.state_dir().map(|folder| Store::peek(&folder)) {
         None | Some(Ok(None)) => (Kept::default(), Beside::Nothing),
         Some(Ok(Some(saved))) => match Kept::of(&saved) {
             Ok(kept) => (kept, Beside::Revision(saved.revision)),
-            Err(error) => (Kept::default(), Beside::Unreadable(error.to_string())),
+            Err(error) => (Kept::default(), Beside::Refused(error.to_string())),
         },
-        Some(Err(error)) => (Kept::default(), Beside::Unreadable(error.to_string())),
+        Some(Err(StoreError::Io { error, path, .. })) if error.kind() == ErrorKind::PermissionDenied => {
+            (Kept::default(), Beside::Unreadable(format!("{} cannot be read by this account", path.display())))
+        }
+        Some(Err(error)) => (Kept::default(), Beside::Refused(error.to_string())),
     };
-    Ok((Desired::read(Arc::new(text), kept)?.over().snapshot, beside))
+    let read = Desired::read(Arc::new(text), kept);
+    Ok((read.map(|desired| desired.over().snapshot), beside))
 }
 
 /// What a file was read beside.
@@ -220,8 +224,10 @@ pub enum Beside {
     Nothing,
     /// What the API had changed as of this revision.
     Revision(u64),
-    /// Nothing, because this is in the way.
+    /// Nothing: this account may not read it. The one that runs weir may.
     Unreadable(String),
+    /// Nothing: no weir starts with what is there, and this is why.
+    Refused(String),
 }
 
 #[cfg(test)]
