@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::schema::{Object, Schema};
-use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
@@ -32,7 +32,7 @@ use super::openapi::{self, RecordName, RefusedChange};
 use super::server::Client;
 use crate::config::{Change, Managed};
 use crate::control::change::Wanted;
-use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup};
+use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup, WebhookUrl};
 use crate::schema;
 
 /// What is known of machines: the file's records, and the API's that fit them.
@@ -91,10 +91,16 @@ pub(super) async fn list(State(control): Shared) -> Json<InventoryView> {
         match record {
             Record::Instance(record) => view.instances.push(Listed { record, managed }),
             Record::Eni(record) => view.enis.push(Listed { record, managed }),
-            Record::ScalingGroup(record) => view.scaling_groups.push(Listed { record, managed }),
+            Record::ScalingGroup(record) => view.scaling_groups.push(Listed { record: without_path(record), managed }),
         }
     }
     Json(view)
+}
+
+/// A webhook's path or query may be all that keeps others from posting there: who looks sees where it leads, as in the log.
+fn without_path(group: ScalingGroup) -> ScalingGroup {
+    let webhook = group.webhook.and_then(|url| WebhookUrl::new(&url.to_string()).ok());
+    ScalingGroup { webhook, ..group }
 }
 
 /// Puts many records, all of them or none.
@@ -239,6 +245,13 @@ fn which(kind: RecordKind, id: String) -> Result<RecordId, ApiError> {
     }
 }
 
+/// See `without_path`.
+fn shown_webhook() -> RefOr<Schema> {
+    let about =
+        "Where its webhook leads: scheme, host and port. The path and the query may be a secret, and are not shown.";
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("^https?://[^/]+$")).description(Some(about)).into()
+}
+
 fn object_of<T: ToSchema>() -> Object {
     match T::schema() {
         RefOr::T(Schema::Object(object)) => object,
@@ -282,6 +295,9 @@ impl<T: ToSchema> PartialSchema for Listed<T> {
     fn schema() -> RefOr<Schema> {
         let mut object = object_of::<T>();
         object.properties.insert("managed".to_owned(), Managed::schema());
+        if object.properties.contains_key("webhook") {
+            object.properties.insert("webhook".to_owned(), shown_webhook());
+        }
         object.required.push("managed".to_owned());
         object.into()
     }
