@@ -25,12 +25,12 @@ use utoipa::openapi::schema::{Object, Schema};
 use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::mutations::{self, Answer, Applied, Place, Shared, Terms};
 use super::named::Named;
 use super::openapi::{self, RecordName, RefusedChange};
 use super::server::Client;
-use crate::config::{Change, Managed};
+use crate::config::{Change, Managed, limits};
 use crate::control::change::Wanted;
 use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup, WebhookUrl};
 use crate::schema;
@@ -218,12 +218,13 @@ async fn put<T: DeserializeOwned>(
     let which = which(kind, id)?;
     let (terms, mut typed) = mutations::read::<Map<String, Value>>(request, example).await?;
     if let Some(other) = typed.get(key).filter(|typed| typed.as_str() != Some(&*which.id)) {
+        let other = error::cut(&other.to_string(), limits::NAME_BYTES_MAX);
         let message = format!("the path is of {which}, and the body has {key} {other}");
         return Err(ApiError::bad_request(message, format!("leave {key} out of the body")));
     }
     typed.insert(key.to_owned(), which.id.to_string().into());
     let record = T::deserialize(Value::Object(typed))
-        .map_err(|error| ApiError::bad_request(format!("{which}: {error}"), format!("send JSON such as {example}")))?;
+        .map_err(|error| ApiError::bad_body(&which.to_string(), &error, example))?;
     mutations::make(&control, client, terms, Wanted::Change(Change::Put(vec![of(record)]))).await
 }
 
