@@ -1,5 +1,6 @@
 //! The files that a config names: read once, while the config is, so that a snapshot needs no disk.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -22,6 +23,20 @@ pub(super) struct Content {
     /// Its permission bits, chmod(2).
     pub mode: u32,
 }
+
+impl Content {
+    /// Refuses the content of a secret's file that other accounts may have read; `shown` is its path.
+    pub fn guarded(self, shown: impl Display) -> Result<Content, Wrong> {
+        if self.mode & OTHERS != 0 {
+            let what = format!("{shown} is open to every account of this machine (mode {:04o})", self.mode & 0o7777);
+            return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
+        }
+        Ok(self)
+    }
+}
+
+/// Permission bits of accounts that are neither the file's owner nor in its group, chmod(2).
+const OTHERS: u32 = 0o007;
 
 impl Files<'_> {
     /// The path from where the process stands.

@@ -1,6 +1,5 @@
 //! The status page in a real browser, and the events behind it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::thread;
 
@@ -11,7 +10,7 @@ use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::tls::Issuer;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until};
+use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until, write_secret};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -32,7 +31,7 @@ fn r_m4_the_page_shows_everything_live_in_chromium() {
 fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let directory = tempfile::tempdir().expect("a directory");
     let token_file = directory.path().join("token");
-    fs::write(&token_file, TOKEN).expect("write the token");
+    write_secret(&token_file, TOKEN);
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
@@ -44,7 +43,7 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
 #[test]
 fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
     let issuer = Issuer::new();
-    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    write_secret(issuer.path("token"), TOKEN);
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());

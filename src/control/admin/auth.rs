@@ -1,13 +1,14 @@
 //! The bearer token of the admin endpoint (RFC 6750), compared in constant time.
 
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
+
+use crate::config::{limits, read_secret};
 
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -31,17 +32,16 @@ impl Token {
     /// # Errors
     /// What is wrong with the file, and how to mend it.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let place = format!("[admin] token_file: {}", path.display());
-        let text = fs::read_to_string(path).map_err(|error| {
-            format!("{place}: {error}; make one that the account of weir can read: openssl rand -hex 32")
-        })?;
+        let text = read_secret(path, limits::SECRET_FILE_BYTES_MAX)
+            .map_err(|wrong| format!("[admin] token_file: {wrong}; openssl rand -hex 32 makes a token"))?;
         let token = text.trim();
         if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len())
             || !token.bytes().all(|byte| byte.is_ascii_graphic())
         {
             return Err(format!(
-                "{place}: a token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters in one line; make one: \
-                 openssl rand -hex 32"
+                "[admin] token_file: {}: a token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters in one line; make one: \
+                 openssl rand -hex 32",
+                path.display()
             ));
         }
         Ok(Token(token.to_owned()))
@@ -103,6 +103,9 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn with(authorization: &str) -> HeaderMap {
@@ -153,7 +156,9 @@ mod tests {
         }
         let hosts = ["127.0.0.1", "evil.example"].map(|host| (header::HOST, host.parse().unwrap()));
         let mut two = HeaderMap::new();
-        hosts.into_iter().for_each(|(name, host)| drop(two.append(name, host)));
+        for (name, host) in hosts {
+            two.append(name, host);
+        }
         assert!(is_by_a_foreign_name(&two, Spoken::Http));
     }
 
@@ -161,6 +166,23 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
         Token::read(file.path())
+    }
+
+    #[test]
+    fn a_file_that_every_account_may_read_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "0123456789abcdef\n").unwrap();
+        for (mode, is_good) in
+            [(0o600, true), (0o640, true), (0o440, true), (0o644, false), (0o604, false), (0o666, false)]
+        {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let read = Token::read(file.path());
+            assert_eq!(read.is_ok(), is_good, "{mode:o}");
+            if let Err(error) = read {
+                let says = format!("is open to every account of this machine (mode {mode:04o})");
+                assert!(error.contains(&says) && error.contains("chmod 640 "), "{error}");
+            }
+        }
     }
 
     #[test]
