@@ -1,7 +1,9 @@
 //! Reloads under load, and reloads of a broken file.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use crate::support::config::{Config, NO_CHECK, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::{Reload, Weir};
-use crate::support::{client, handlers, place, wait_until};
+use crate::support::{PATIENCE, client, handlers, place, wait_until};
 
 const RELOADS: usize = 50;
 const RELOAD_PAUSE: Duration = Duration::from_millis(100);
@@ -140,6 +142,47 @@ fn r_k1_a_pipe_in_the_place_of_the_config_file_changes_nothing_and_holds_nobody_
     assert_eq!(weir.reload(&good), Reload::Applied, "a file is taken again");
     weir.signal("TERM");
     assert_eq!(weir.wait_for_end().code(), Some(0));
+}
+
+/// As systemd wants it of `Type=notify`: a reload that begins also ends, and the last word of a stop is that it stops.
+#[test]
+fn systemd_hears_of_each_reload_that_it_begins_and_ends_and_of_none_once_weir_stops() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    let (say, heard) = mpsc::channel();
+    // Who does not listen holds up who speaks: the socket's queue is short.
+    thread::spawn(move || {
+        let mut bytes = [0; 1024];
+        while let Ok(length) = systemd.recv(&mut bytes) {
+            let word = String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned();
+            if say.send(word).is_err() {
+                return;
+            }
+        }
+    });
+    let hear = || heard.recv_timeout(PATIENCE).expect("a word");
+    let (config, _) = Config::relay(&[]);
+    let variable = format!("NOTIFY_SOCKET={}", path.display());
+    let mut weir = Weir::start_under(&["env", &variable], config, &[]);
+    assert_eq!(hear(), "READY=1");
+    (0..10).for_each(|_| weir.signal("HUP"));
+    wait_until("it reloads", || weir.metric("weir_config_reload_total", &[("result", "success")]) > 0);
+    (0..10).for_each(|_| weir.signal("HUP"));
+    weir.signal("TERM");
+    assert_eq!(weir.wait_for_end().code(), Some(0));
+    let mut before = Vec::new();
+    while before.last().is_none_or(|word| word != "STOPPING=1") {
+        before.push(hear());
+    }
+    before.pop();
+    let after: Vec<String> = heard.try_iter().collect();
+    let pair = ["RELOADING=1", "READY=1"];
+    assert!(
+        before.len() >= 2 && before.iter().enumerate().all(|(index, word)| word == pair[index % 2]),
+        "{before:?}, {after:?}"
+    );
+    assert!(after.iter().all(|word| !pair.contains(&word.as_str())), "{before:?}, {after:?}");
 }
 
 #[test]
