@@ -1,23 +1,37 @@
 //! `weir check`: one line when the config is good, after one for each target that is left out and for each warning; else every
-//! mistake. The config is looked at beside what the API changed, as `weir run` does.
+//! mistake. The config is looked at beside what the API changed, as `weir run` does; a state that `weir run` would not start with is
+//! a mistake, too.
 
 use std::path::Path;
 
 use super::show::counted;
-use crate::config::Snapshot;
+use crate::config::{Errors, Snapshot};
 use crate::control::{Beside, beside_what_is_kept};
 
 pub(super) fn check(path: &Path) -> Result<(), String> {
-    let (snapshot, beside) = beside_what_is_kept(path).map_err(|errors| errors.to_string())?;
-    match beside {
-        Beside::Nothing => {}
-        Beside::Revision(revision) => println!("beside what the API had changed as of revision {revision}"),
-        Beside::Unreadable(why) => println!("not beside what the API changed: {why}"),
-    }
+    let (read, beside) = beside_what_is_kept(path).map_err(|errors| errors.to_string())?;
+    let note = match beside {
+        Beside::Nothing => None,
+        Beside::Revision(revision) => Some(format!("beside what the API had changed as of revision {revision}")),
+        Beside::Unreadable(why) => Some(format!("not beside what the API changed: {why}")),
+        Beside::Refused(why) => {
+            return Err(with_mistakes(read.as_ref().err(), &format!("weir would not start: {why}")));
+        }
+    };
+    let snapshot = read.map_err(|errors| match &note {
+        None => errors.to_string(),
+        Some(note) => with_mistakes(Some(&errors), note),
+    })?;
+    note.iter().for_each(|note| println!("{note}"));
     snapshot.left_out.iter().for_each(|line| println!("left out: {line}"));
     snapshot.warnings.iter().for_each(|line| println!("warning: {line}"));
     println!("OK: {}", summary(&snapshot));
     Ok(())
+}
+
+/// Machines that the API knows may be what a mistake is about: what the file was read beside stands with the mistakes.
+fn with_mistakes(mistakes: Option<&Errors>, note: &str) -> String {
+    mistakes.map(ToString::to_string).into_iter().chain([note.to_owned()]).collect::<Vec<_>>().join("\n")
 }
 
 fn summary(snapshot: &Snapshot) -> String {

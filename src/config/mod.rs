@@ -81,6 +81,18 @@ pub fn parse(file_name: &str, text: &str, mode: Mode) -> Result<Snapshot, Errors
     parse_with(file_name, text, mode, &files, (&Known::default(), SystemTime::now()))
 }
 
+/// Reads the text of a file that is a secret, as the files of secrets that a config names are read: at most so many bytes, and
+/// other accounts must not have access to it.
+///
+/// # Errors
+/// What is wrong with it, and how to mend it.
+pub(crate) fn read_secret(path: &Path, bytes_max: usize) -> Result<String, String> {
+    let files = Files { folder: Path::new(""), read: &files::read_from_disk };
+    let content = files.read(path, bytes_max).and_then(|content| content.guarded(path.display()));
+    let content = content.map_err(|Wrong { what, mend }| format!("{what}; {mend}"))?;
+    String::from_utf8(content.bytes).map_err(|_| format!("{} is not text; make a new one", path.display()))
+}
+
 fn parse_with(
     file_name: &str,
     text: &str,

@@ -17,6 +17,7 @@ mod error;
 pub mod explain;
 mod host;
 mod notify;
+mod reload;
 mod reports;
 mod run;
 mod shards;

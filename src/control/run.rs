@@ -3,7 +3,8 @@
 //!     load --> check host --> admin socket --> shards --> first revision --> signals --HUP--> reload
 //!                                                                              `--TERM, INT--> drain --> end
 //!
-//! How a revision comes into effect is change/mod.rs. Signals that come while a reload runs make one further reload, not many.
+//! How a revision comes into effect is change/mod.rs. A reload runs beside the loop of the signals (reload.rs), so that the
+//! watchdog is fed and a stop is heard whatever a reload waits for.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ use tokio::time::{Instant, interval, sleep};
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::bind::BindError;
-use super::change::{self, ChangeError, Ledger, NotApplied};
+use super::change::{self, Ledger, NotApplied};
 use super::error::StartError;
+use super::reload::Reloading;
 use super::state::{Control, Given, Phase};
 use super::{admin, bind, host, notify, shards, webhook};
 use crate::access_log::Writer;
@@ -184,7 +186,8 @@ fn announce(control: &Control, options: &Options) {
 }
 
 /// Returns when a signal says stop.
-async fn serve_until_stopped(control: &Control, signals: &mut Signals) {
+pub(super) async fn serve_until_stopped(control: &Arc<Control>, signals: &mut Signals) {
+    let mut reloading = Reloading::default();
     // Without a watchdog the interval is never polled.
     let watchdog = notify::watchdog_interval();
     let mut alive = interval(watchdog.unwrap_or(Duration::MAX / 4));
@@ -193,10 +196,11 @@ async fn serve_until_stopped(control: &Control, signals: &mut Signals) {
             asked = signals.next() => match asked {
                 Asked::Reload => {
                     control.given.access_log.reopen();
-                    reload(control).await;
+                    reloading.ask(control);
                 }
-                Asked::Stop => return,
+                Asked::Stop => return reloading.leave(),
             },
+            () = reloading.go_on(control) => {}
             _ = alive.tick(), if watchdog.is_some() => {
                 if control.not_ready().is_empty() {
                     notify::alive();
@@ -204,22 +208,6 @@ async fn serve_until_stopped(control: &Control, signals: &mut Signals) {
             }
         }
     }
-}
-
-/// Each reason why the config of now is not in effect on every shard is a line of the log.
-async fn reload(control: &Control) {
-    notify::reloading();
-    match change::reload(control).await {
-        Ok(revision) => tracing::info!(revision, "config reloaded"),
-        Err(ChangeError::NotApplied(error @ NotApplied::Unconfirmed { .. })) => {
-            tracing::error!("config reloaded: {error}");
-        }
-        Err(error) => {
-            error.to_string().lines().for_each(|line| tracing::error!("{line}"));
-            tracing::error!("config not reloaded: nothing changed");
-        }
-    }
-    notify::ready();
 }
 
 /// Readiness goes first, so that whoever sends connections here stops; then the shards finish. A second signal ends it.
@@ -261,14 +249,14 @@ enum Asked {
     Stop,
 }
 
-struct Signals {
+pub(super) struct Signals {
     reload: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         Ok(Signals {
             reload: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,

@@ -11,11 +11,13 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::change::{self, Ledger, NotApplied};
+use super::change::{self, ChangeError, Ledger, NotApplied};
 use super::host;
+use super::reload::Reloading;
 use super::reports::Reporter;
+use super::run::{Signals, Source, serve_until_stopped};
 use super::shards::{self, Handle, Life};
 use super::state::{Control, Given, Phase};
 use crate::access_log::SinkCounts;
@@ -176,6 +178,66 @@ async fn a_snapshot_that_all_confirm_is_a_success() {
     let (applied, _) = tokio::join!(change::reload_as(&control, groups(1)), confirm(&orders));
     assert!(applied.is_ok());
     assert!(control.state().reloads.last_success >= Some(before));
+}
+
+/// Signals are the process's: this test may run beside others that hear of none.
+fn raise(signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::getpid(), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_is_heard_while_a_reload_waits_in_line_and_the_reload_then_changes_nothing() {
+    let control = control(Vec::new());
+    let mut signals = Signals::new().unwrap();
+    let at_work = control.ledger.lock().await;
+    raise(rustix::process::Signal::HUP);
+    let stopping = async {
+        // By then the reload waits in line.
+        sleep(Duration::from_millis(200)).await;
+        raise(rustix::process::Signal::TERM);
+    };
+    let stopped = async { tokio::join!(serve_until_stopped(&control, &mut signals), stopping) };
+    timeout(10 * SECOND, stopped).await.expect("nobody waits for the ledger");
+    control.state().phase = Phase::Draining;
+    drop(at_work);
+    while control.state().reloads.failed == 0 {
+        a_moment().await;
+    }
+    assert_eq!(control.state().reloads.succeeded, 0);
+}
+
+#[tokio::test]
+async fn a_reload_that_still_reads_when_a_drain_begins_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.toml");
+    // So that reading takes longer than it takes to say that the process drains.
+    std::fs::write(&path, "# nothing\n".repeat(300_000)).unwrap();
+    let empty = Snapshot { revision: 0, ..groups(0) };
+    let given = Given { source: Source::File(path), ..Given::for_test() };
+    let control = Control::new(Vec::new(), Arc::new(empty.clone()), Ledger::of(&empty), given);
+    control.state().phase = Phase::Serving;
+    let draining = async { control.state().phase = Phase::Draining };
+    let (reloaded, ()) = tokio::join!(change::reload(&control), draining);
+    assert!(matches!(reloaded, Err(ChangeError::NotServing)), "{reloaded:?}");
+    assert_eq!(control.state().snapshot.revision, 0);
+}
+
+#[tokio::test]
+async fn reloads_that_are_asked_for_while_one_runs_are_one_more() {
+    let control = control(Vec::new());
+    let at_work = control.ledger.lock().await;
+    let mut reloading = Reloading::default();
+    (0..5).for_each(|_| reloading.ask(&control));
+    drop(at_work);
+    for succeeded in [1, 2] {
+        timeout(10 * SECOND, reloading.go_on(&control)).await.expect("it ends");
+        assert_eq!(control.state().reloads.succeeded, succeeded);
+    }
+    let further = timeout(Duration::from_millis(100), reloading.go_on(&control)).await;
+    assert!(further.is_err(), "two, and no third");
+    reloading.ask(&control);
+    timeout(10 * SECOND, reloading.go_on(&control)).await.expect("it ends");
+    assert_eq!(control.state().reloads.succeeded, 3);
 }
 
 #[tokio::test(start_paused = true)]

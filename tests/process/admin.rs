@@ -1,6 +1,6 @@
 //! The admin endpoint: what Prometheus, probes and people read.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 use crate::support::config::{Config, QUICK_CHECK};
@@ -27,6 +27,28 @@ fn r_m1_promtool_accepts_the_metrics_under_load() {
     }
     let outcome = load.stop();
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+}
+
+/// DNS rebinding: a page of evil.example, whose name leads here by now, asks what its browser takes for its own place.
+#[test]
+fn without_a_token_nothing_is_shown_to_a_page_of_another_name_that_leads_here() {
+    let (config, _) = Config::relay(&[]);
+    let weir = Weir::start(config);
+    let status = |path: &str, host: &str| {
+        let mut stream = client::connect(weir.config.admin).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer[9..12].to_owned()
+    };
+    let by_address = weir.config.admin.to_string();
+    for path in ["/v1/inventory", "/v1/balancer", "/v1/openapi.json", "/metrics"] {
+        assert_eq!(status(path, "evil.example:9900"), "403", "{path}");
+        assert_eq!([status(path, &by_address), status(path, "localhost")], ["200", "200"], "{path}");
+    }
+    for path in ["/", "/livez", "/readyz"] {
+        assert_eq!(status(path, "evil.example:9900"), "200", "{path}: it shows nothing");
+    }
 }
 
 fn promtool_accepts(metrics: &str) {

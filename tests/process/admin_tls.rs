@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use crate::support::config::Config;
 use crate::support::tls::{self, FAR, Issuer};
 use crate::support::weir::{BINARY, Reload, Weir, run};
-use crate::support::{admin, client, place, proc, wait_until};
+use crate::support::{admin, client, place, proc, wait_until, write_secret};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> String {
 fn r_m1_curl_reads_the_metrics_over_https_of_whom_it_trusts_and_of_nobody_else() {
     let (issuer, stranger) = (Issuer::new(), Issuer::new());
     let (mut config, _) = Config::relay(&[]);
-    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    write_secret(issuer.path("token"), TOKEN);
     config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
     issuer.certify(&mut config);
     let weir = Weir::start(config);
@@ -201,7 +201,7 @@ fn a_key_that_every_account_may_read_is_refused() {
 #[test]
 fn a_token_that_would_cross_a_network_in_the_clear_is_a_warning_of_check_and_of_the_log() {
     let issuer = Issuer::new();
-    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    write_secret(issuer.path("token"), TOKEN);
     let (mut config, _) = Config::relay(&[]);
     config.admin = SocketAddr::from(([0, 0, 0, 0], config.admin.port()));
     config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
@@ -315,7 +315,7 @@ fn the_examples_of_the_guides_for_https_work() {
     };
     let make = example(include_str!("../../docs/config.md"), "openssl req");
     shell(&make.replace("IP:10.0.0.1", &format!("IP:{}", config.admin.ip())));
-    fs::write(path("token"), TOKEN).expect("write the token");
+    write_secret(path("token"), TOKEN);
     config.admin_keys = format!(
         "certificate_file = \"{}\"\nkey_file = \"{}\"\ntoken_file = \"{}\"",
         path("admin.pem"),

@@ -12,7 +12,7 @@ use crate::support::config::{Config, QUICK_CHECK};
 use crate::support::http_target::{self, Received};
 use crate::support::target::Target;
 use crate::support::weir::{BINARY, Weir};
-use crate::support::{admin, handlers, http, is_installed, place, wait_until};
+use crate::support::{admin, handlers, http, is_installed, place, wait_until, write_secret};
 
 #[test]
 fn status_shows_listeners_groups_and_shards() {
@@ -117,7 +117,7 @@ fn a_unix_socket_behind_a_token_is_asked_like_any_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (socket, token, wrong) = (format!("unix:{}", path("weir.sock")), path("token"), path("wrong"));
-    fs::write(&token, "0123456789abcdef0123456789abcdef\n").expect("write the token");
+    write_secret(&token, "0123456789abcdef0123456789abcdef\n");
     fs::write(&wrong, "another-one-0123456789\n").expect("write another");
     let (config, _) = Config::relay(&[]);
     let tcp = format!("listen = \"{}\"", config.admin);

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::support::admin;
 use crate::support::config::{Config, Group, NO_CHECK, QUICK_CHECK};
-use crate::support::place;
 use crate::support::weir::{BINARY, Weir};
+use crate::support::{place, write_secret};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Requests of a kind for each operation. There are several kinds.
@@ -59,7 +59,7 @@ fn start(folder: &Path, token: Option<&str>) -> (Weir, PathBuf) {
     let mut authorization = String::new();
     if let Some(token) = token {
         let path = folder.join("token");
-        fs::write(&path, token).expect("written");
+        write_secret(&path, token);
         config.admin_keys = format!("token_file = \"{}\"", path.display());
         authorization = format!("Authorization: Bearer {token}\r\n");
     }

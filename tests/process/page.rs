@@ -1,6 +1,5 @@
 //! The status page in a real browser, and the events behind it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::thread;
 
@@ -11,7 +10,7 @@ use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::tls::Issuer;
 use crate::support::weir::Weir;
-use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until};
+use crate::support::{client, handlers, http, http_target, is_installed, place, python, wait_until, write_secret};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -32,7 +31,7 @@ fn r_m4_the_page_shows_everything_live_in_chromium() {
 fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
     let directory = tempfile::tempdir().expect("a directory");
     let token_file = directory.path().join("token");
-    fs::write(&token_file, TOKEN).expect("write the token");
+    write_secret(&token_file, TOKEN);
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", token_file.display());
@@ -44,7 +43,7 @@ fn r_m4_with_the_token_the_page_changes_weights_by_keyboard_in_chromium() {
 #[test]
 fn r_m4_over_https_the_page_is_live_and_changes_weights_in_chromium() {
     let issuer = Issuer::new();
-    fs::write(issuer.path("token"), TOKEN).expect("write the token");
+    write_secret(issuer.path("token"), TOKEN);
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
     config.admin_keys = format!("token_file = \"{}\"", issuer.path("token").display());
@@ -146,7 +145,7 @@ fn in_chromium(arguments: &[&str]) {
 /// The first of `GET /v1/events`.
 fn first_event(weir: &Weir) -> Value {
     let mut stream = client::connect(weir.config.admin).expect("the admin endpoint answers");
-    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: test\r\n\r\n").expect("it reads");
+    write!(stream, "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it reads");
     let mut lines = BufReader::new(stream).lines().map(|line| line.expect("an event"));
     let data = lines.find_map(|line| line.strip_prefix("data: ").map(str::to_owned)).expect("an event");
     serde_json::from_str(&data).expect("JSON")

@@ -1,6 +1,9 @@
 //! Reloads under load, and reloads of a broken file.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -8,7 +11,7 @@ use crate::support::config::{Config, NO_CHECK, QUICK_CHECK};
 use crate::support::load::Load;
 use crate::support::target::Target;
 use crate::support::weir::{Reload, Weir};
-use crate::support::{client, handlers, place, wait_until};
+use crate::support::{PATIENCE, client, handlers, place, wait_until};
 
 const RELOADS: usize = 50;
 const RELOAD_PAUSE: Duration = Duration::from_millis(100);
@@ -122,6 +125,64 @@ fn r_k1_a_broken_config_changes_nothing_and_the_log_says_where() {
         assert_eq!(client::ask(web).expect("it serves on"), "a");
     }
     assert_eq!(weir.reload(&good), Reload::Applied, "a good one is taken again");
+}
+
+#[test]
+fn r_k1_a_pipe_in_the_place_of_the_config_file_changes_nothing_and_holds_nobody_up() {
+    let target = Target::start(handlers::identify("a"));
+    let (config, web) = Config::relay(&[target.address]);
+    let mut weir = Weir::start(config);
+    let good = weir.config.to_toml();
+    std::fs::remove_file(weir.config_path()).expect("it is there");
+    assert!(Command::new("mkfifo").arg(weir.config_path()).status().expect("mkfifo").success());
+    weir.signal("HUP");
+    wait_until("it is counted", || weir.metric("weir_config_reload_total", &[("result", "failure")]) > 0);
+    assert!(weir.log().contains("it is a pipe"), "the log says what it is");
+    assert_eq!(client::ask(web).expect("it serves on"), "a");
+    assert_eq!(weir.reload(&good), Reload::Applied, "a file is taken again");
+    weir.signal("TERM");
+    assert_eq!(weir.wait_for_end().code(), Some(0));
+}
+
+/// As systemd wants it of `Type=notify`: a reload that begins also ends, and the last word of a stop is that it stops.
+#[test]
+fn systemd_hears_of_each_reload_that_it_begins_and_ends_and_of_none_once_weir_stops() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    let (say, heard) = mpsc::channel();
+    // Who does not listen holds up who speaks: the socket's queue is short.
+    thread::spawn(move || {
+        let mut bytes = [0; 1024];
+        while let Ok(length) = systemd.recv(&mut bytes) {
+            let word = String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned();
+            if say.send(word).is_err() {
+                return;
+            }
+        }
+    });
+    let hear = || heard.recv_timeout(PATIENCE).expect("a word");
+    let (config, _) = Config::relay(&[]);
+    let variable = format!("NOTIFY_SOCKET={}", path.display());
+    let mut weir = Weir::start_under(&["env", &variable], config, &[]);
+    assert_eq!(hear(), "READY=1");
+    (0..10).for_each(|_| weir.signal("HUP"));
+    wait_until("it reloads", || weir.metric("weir_config_reload_total", &[("result", "success")]) > 0);
+    (0..10).for_each(|_| weir.signal("HUP"));
+    weir.signal("TERM");
+    assert_eq!(weir.wait_for_end().code(), Some(0));
+    let mut before = Vec::new();
+    while before.last().is_none_or(|word| word != "STOPPING=1") {
+        before.push(hear());
+    }
+    before.pop();
+    let after: Vec<String> = heard.try_iter().collect();
+    let pair = ["RELOADING=1", "READY=1"];
+    assert!(
+        before.len() >= 2 && before.iter().enumerate().all(|(index, word)| word == pair[index % 2]),
+        "{before:?}, {after:?}"
+    );
+    assert!(after.iter().all(|word| !pair.contains(&word.as_str())), "{before:?}, {after:?}");
 }
 
 #[test]

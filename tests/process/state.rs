@@ -1,6 +1,8 @@
 //! `state_dir`: who may have it, and what a start does with a state that is not whole. Saving itself is tested beside the store.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::SystemTime;
@@ -10,7 +12,7 @@ use weir::control::{Saved, Store};
 
 use crate::support::config::Config;
 use crate::support::wait_until;
-use crate::support::weir::{Weir, run};
+use crate::support::weir::{BINARY, Weir, run};
 
 fn config(state_dir: &Path) -> Config {
     let mut config = Config::relay(&[]).0;
@@ -56,6 +58,87 @@ fn r_k4_a_torn_state_ends_the_start_and_the_command_it_gives_goes_on_with_the_pr
     let log = weir.log();
     assert!(!log.lines().any(|line| line.contains("WARN") && line.contains("state_dir")), "{log}");
     assert!(folder.join("revision-2.aside").exists());
+}
+
+/// What check says of a config with this state, and how it ends.
+fn checked(dir: &Path, text: &str) -> (Option<i32>, String) {
+    let path = dir.join("weir.toml");
+    fs::write(&path, text).expect("write the config");
+    let mut command = Command::new(BINARY);
+    // Root may read anything: some other account looks.
+    let output = command.args(["check", "--config"]).arg(path).uid(NOBODY).gid(NOBODY).output().expect("it starts");
+    (output.status.code(), text_of(&output))
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn check_refuses_a_state_that_no_start_goes_on_with_and_says_so_beside_the_mistakes_of_the_file() {
+    let dir = TempDir::new().expect("a directory");
+    let folder = dir.path().join("state");
+    save(&folder, &[1, 2]);
+    let newest = folder.join("revision-2");
+    let good = fs::read(&newest).expect("it is there");
+    let text = config(&folder).to_toml();
+    let mistaken = text.replace("[balancer]", "[balancer]\nnane = \"x\"");
+    assert_ne!(text, mistaken);
+    let torn = &good[..good.len() - 1];
+    for (bytes, why) in [(torn, "the file is torn"), (b"something else", "is not a file that weir saved")] {
+        fs::write(&newest, bytes).expect("it is damaged");
+        let refused = refused(dir.path(), &config(&folder));
+        assert!(refused.contains(why), "{refused}");
+        let path = dir.path().join("weir.toml").display().to_string();
+        let output = run(&["check", "--config", &path]);
+        let said = text_of(&output);
+        assert!(output.status.code() == Some(1) && said.contains(why) && said.contains(".aside"), "{said}");
+        fs::write(&path, &mistaken).expect("write the config");
+        let output = run(&["check", "--config", &path]);
+        let said = text_of(&output);
+        assert!(output.status.code() == Some(1) && said.contains(why) && said.contains("nane"), "{said}");
+    }
+    // Whole, and of a weir that keeps other things.
+    fs::remove_file(&newest).expect("it is there");
+    let (mut store, _) = Store::open(&folder).expect("it opens");
+    let (at, who, what) = (SystemTime::now(), "test".into(), "a change".into());
+    store.save(&Saved { revision: 3, at, who, what, body: b"{\"later\":1}".to_vec() }).expect("it is saved");
+    drop(store);
+    let refused = refused(dir.path(), &config(&folder));
+    let output = run(&["check", "--config", dir.path().join("weir.toml").to_str().expect("UTF-8")]);
+    let why = "not what this version of weir keeps";
+    assert!(refused.contains(why) && text_of(&output).contains(why), "{refused}{}", text_of(&output));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn check_by_an_account_that_may_not_read_the_state_says_so_also_beside_mistakes() {
+    let dir = TempDir::new().expect("a directory");
+    let folder = dir.path().join("state");
+    save(&folder, &[1]);
+    if !may_be_another() {
+        return;
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("its mode");
+    let text = config(&folder).to_toml();
+    let note = "not beside what the API changed: ";
+    let (code, said) = checked(dir.path(), &text);
+    assert!(code == Some(0) && said.contains(note) && said.contains("OK: "), "{said}");
+    let (code, said) = checked(dir.path(), &text.replace("[balancer]", "[balancer]\nnane = \"x\""));
+    assert!(code == Some(1) && said.contains(note) && said.contains("nane"), "{said}");
+}
+
+/// Nobody's account, by custom.
+const NOBODY: u32 = 65534;
+
+/// Whether a process of another account can be started, which has access to the binary.
+fn may_be_another() -> bool {
+    let started = Command::new(BINARY).arg("--version").uid(NOBODY).gid(NOBODY).output();
+    let may = started.is_ok_and(|output| output.status.success());
+    if !may {
+        println!("skipped: this account is not root, or {BINARY} is not everybody's to run");
+    }
+    may
 }
 
 #[test]

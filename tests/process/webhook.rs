@@ -69,6 +69,27 @@ impl Machines {
     }
 }
 
+#[test]
+fn r_g9_the_inventory_shows_where_a_webhook_leads_and_not_what_may_be_its_secret() {
+    let machines = Machines::start();
+    let (file, api) = ("https://autoscaler.internal:8443", "http://[fd00::1]");
+    let keys = format!("health_type = \"elb\"\nwebhook = \"{file}/hooks/T0k3n?key=T0k3n\"");
+    let state_dir = tempfile::tempdir().expect("a directory");
+    let mut config = machines.config(&machines.scaling_group("asg-f", 1, &keys));
+    let state_dir_key = format!("\nstate_dir = \"{}\"", state_dir.path().display());
+    config.keys += &state_dir_key;
+    let weir = Weir::start(config);
+    let group = json!({ "health_type": "elb", "webhook": format!("{api}/T0k3n") });
+    weir.send("PUT /v1/scaling-groups/asg-a", &group);
+    let shown = weir.json("/v1/inventory");
+    assert!(!shown.to_string().contains("T0k3n"), "{shown}");
+    let webhooks: Vec<&Value> =
+        shown["scaling_groups"].as_array().expect("a list").iter().map(|group| &group["webhook"]).collect();
+    assert_eq!(webhooks, [api, file], "{shown}");
+    // Nothing else of it went.
+    assert_eq!(weir.send("PUT /v1/scaling-groups/asg-a", &group), 2);
+}
+
 fn elb(webhook: SocketAddr) -> String {
     format!("health_type = \"elb\"\nwebhook = \"http://{webhook}/weir\"")
 }

@@ -36,7 +36,7 @@ pub fn send(to: SocketAddr, line: &str, headers: &str, body: &str) -> io::Result
 fn send_on(mut stream: impl Read + Write, line: &str, headers: &str, body: &str) -> io::Result<Reply> {
     let length = body.len();
     let head =
-        format!("{line} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
+        format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     stream.write_all(head.as_bytes())?;
     // An endpoint that has heard enough may answer and close ahead of the end.
     let _ = stream.write_all(body.as_bytes());

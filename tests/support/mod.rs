@@ -25,6 +25,10 @@ pub mod target;
 pub mod tls;
 pub mod weir;
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,6 +63,12 @@ pub fn skipped(why: &str) -> bool {
     assert!(!is_strict, "{why}, and CI is set: ./x test installs what is missing, as root on Debian");
     println!("skipped: {why}");
     false
+}
+
+/// Makes a file that other accounts have no access to.
+pub fn write_secret(path: impl AsRef<Path>, text: &str) {
+    let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("write the secret");
 }
 
 /// Probes until the condition holds; fails the test after `PATIENCE`.

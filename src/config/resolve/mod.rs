@@ -157,14 +157,7 @@ impl Scope<'_> {
 
     /// Reads a file that other accounts must not have read.
     fn read_guarded(&self, path: &Path, bytes_max: usize) -> Result<Content, Wrong> {
-        let shown = self.files.path(path);
-        let shown = shown.display();
-        let content = self.files.read(path, bytes_max)?;
-        if content.mode & OTHERS != 0 {
-            let what = format!("{shown} is open to every account of this machine (mode {:04o})", content.mode & 0o7777);
-            return Err(Wrong::new(what, format!("make a new one, and keep others out: chmod 640 {shown}")));
-        }
-        Ok(content)
+        self.files.read(path, bytes_max)?.guarded(self.files.path(path).display())
     }
 
     fn names_are_unique<'a>(&self, things: impl Iterator<Item = (&'a str, Option<&'a At<Arc<str>>>)>) {
@@ -186,9 +179,6 @@ impl Scope<'_> {
         }
     }
 }
-
-/// Permission bits of accounts that are neither the file's owner nor in its group, chmod(2).
-const OTHERS: u32 = 0o007;
 
 /// Where each thing was first seen.
 struct FirstSeen<T, W>(HashMap<T, W>);

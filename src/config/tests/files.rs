@@ -62,6 +62,23 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
+fn a_pipe_or_a_device_in_the_place_of_a_file_is_refused_and_not_waited_for() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("lb.toml");
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).expect("bound");
+    for name in ["pipe", "socket"].map(|name| dir.path().join(name)).into_iter().chain(["/dev/zero".into()]) {
+        let says = "cannot be read: it is a pipe, a socket or a device; name a file that ends: save what comes out of it first";
+        assert_eq!(load(&name).expect_err("no file").to_string(), format!("{}: {says}", name.display()));
+        let text = format!("[balancer]\nsecret_file = \"{}\"\n", name.display());
+        fs::write(&path, text).expect("the file is written");
+        let errors = load(&path).expect_err("no file").to_string();
+        assert!(errors.ends_with(&format!("[balancer]: secret_file: {} {says}", name.display())), "{errors}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_utf8_says_where() {
     let says = "lb.toml:2:9: text: byte 0xff is not UTF-8; save the file as UTF-8";
     assert_eq!(errors_of_file(b"[balancer]\nname = \"\xff\"\n"), says);

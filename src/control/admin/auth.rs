@@ -1,12 +1,14 @@
 //! The bearer token of the admin endpoint (RFC 6750), compared in constant time.
 
 use std::fmt;
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
+
+use crate::config::{limits, read_secret};
 
 /// Shorter tokens can be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
@@ -30,17 +32,16 @@ impl Token {
     /// # Errors
     /// What is wrong with the file, and how to mend it.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let place = format!("[admin] token_file: {}", path.display());
-        let text = fs::read_to_string(path).map_err(|error| {
-            format!("{place}: {error}; make one that the account of weir can read: openssl rand -hex 32")
-        })?;
+        let text = read_secret(path, limits::SECRET_FILE_BYTES_MAX)
+            .map_err(|wrong| format!("[admin] token_file: {wrong}; openssl rand -hex 32 makes a token"))?;
         let token = text.trim();
         if !(TOKEN_BYTES_MIN..=TOKEN_BYTES_MAX).contains(&token.len())
             || !token.bytes().all(|byte| byte.is_ascii_graphic())
         {
             return Err(format!(
-                "{place}: a token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters in one line; make one: \
-                 openssl rand -hex 32"
+                "[admin] token_file: {}: a token is {TOKEN_BYTES_MIN} to {TOKEN_BYTES_MAX} visible ASCII characters in one line; make one: \
+                 openssl rand -hex 32",
+                path.display()
             ));
         }
         Ok(Token(token.to_owned()))
@@ -81,13 +82,30 @@ pub(super) fn is_of_a_foreign_page(headers: &HeaderMap, spoken: Spoken) -> bool 
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_own =
         origin.to_str().ok().and_then(|origin| origin.strip_prefix(spoken.scheme())).is_some_and(|own| own == host);
-    let without_port = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    let is_address = without_port.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    !is_own || !(is_address || without_port == "localhost")
+    !is_own || !is_this_machine(host)
+}
+
+/// It goes to a name that anybody may have led here, so that a page of that name may read what is answered (DNS rebinding): a
+/// browser takes it for the page's own, and says nothing else that tells it from another program's. Over https the certificate
+/// is for no such name.
+pub(super) fn is_by_a_foreign_name(headers: &HeaderMap, spoken: Spoken) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    spoken == Spoken::Http
+        && hosts.any(|host| !host.to_str().is_ok_and(|host| host.is_empty() || is_this_machine(host)))
+}
+
+/// An address, or the name that no resolver gives another one (RFC 6761, 6.3), with any port.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host();
+    host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn with(authorization: &str) -> HeaderMap {
@@ -114,10 +132,57 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_shown_is_shown_by_address_and_not_by_a_name_that_anybody_may_lead_here() {
+        let foreign = |host: &[u8], spoken| {
+            let host = header::HeaderValue::from_bytes(host).unwrap();
+            is_by_a_foreign_name(&HeaderMap::from_iter([(header::HOST, host)]), spoken)
+        };
+        for host in ["127.0.0.1:9900", "127.0.0.1", "[::1]:9900", "[::1]", "localhost:9900", "LOCALHOST", ""] {
+            assert!(!foreign(host.as_bytes(), Spoken::Http), "{host}");
+        }
+        assert!(!is_by_a_foreign_name(&HeaderMap::new(), Spoken::Http), "no browser");
+        for host in [
+            "evil.example:9900",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "127.0.0.1, evil.example",
+            "\u{e4}",
+        ] {
+            assert!(foreign(host.as_bytes(), Spoken::Http), "{host}");
+            assert!(!foreign(host.as_bytes(), Spoken::Https), "{host}: the certificate is for no other name");
+        }
+        let hosts = ["127.0.0.1", "evil.example"].map(|host| (header::HOST, host.parse().unwrap()));
+        let mut two = HeaderMap::new();
+        for (name, host) in hosts {
+            two.append(name, host);
+        }
+        assert!(is_by_a_foreign_name(&two, Spoken::Http));
+    }
+
     fn token_of(text: &str) -> Result<Token, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
         Token::read(file.path())
+    }
+
+    #[test]
+    fn a_file_that_every_account_may_read_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "0123456789abcdef\n").unwrap();
+        for (mode, is_good) in
+            [(0o600, true), (0o640, true), (0o440, true), (0o644, false), (0o604, false), (0o666, false)]
+        {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let read = Token::read(file.path());
+            assert_eq!(read.is_ok(), is_good, "{mode:o}");
+            if let Err(error) = read {
+                let says = format!("is open to every account of this machine (mode {mode:04o})");
+                assert!(error.contains(&says) && error.contains("chmod 640 "), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,24 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// How much of a message that has the client's words in it is answered. Ours: several times what serde says of itself.
+const SAID_CHARS_MAX: usize = 300;
+
+/// What has a client's words in it, cut, and escaped where they would not show as what they are.
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(chars_max) {
+        match character {
+            '"' | '\'' | '\\' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    if text.chars().nth(chars_max).is_some() {
+        shown += " ...";
+    }
+    shown
+}
+
 /// What went wrong with a request.
 #[derive(Debug)]
 pub(super) struct ApiError {
@@ -46,7 +64,7 @@ pub(super) enum Code {
     BadParameter,
     /// No token, or a wrong one.
     Unauthorized,
-    /// A browser sends it for a page of another origin.
+    /// A browser sends it for a page of another origin, or may: it is for a name that is not `localhost`.
     ForeignPage,
     /// There is no such path, group, target, listener or revision.
     NotFound,
@@ -84,6 +102,12 @@ impl ApiError {
 
     pub(super) fn bad_request(message: String, hint: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, message, hint)
+    }
+
+    /// The body is not what is asked for: `before`, and what serde says, which has the client's own words in it.
+    pub(super) fn bad_body(before: &str, error: &serde_json::Error, example: &str) -> Self {
+        let message = format!("{before}: {}", cut(&error.to_string(), SAID_CHARS_MAX));
+        Self::bad_request(message, format!("send JSON such as {example}"))
     }
 
     /// The client spoke http where https is spoken.
@@ -144,6 +168,12 @@ impl ApiError {
         let message = "a page of another origin may change nothing here".to_owned();
         let hint =
             "open the status page by its address, or use weir targets or curl; a token_file allows other origins";
+        Self::new(StatusCode::FORBIDDEN, Code::ForeignPage, message, hint)
+    }
+
+    pub(super) fn foreign_name() -> Self {
+        let message = "the request is for a name that anybody's page could have, if it were led here".to_owned();
+        let hint = "use the address, or localhost; a token_file allows other names";
         Self::new(StatusCode::FORBIDDEN, Code::ForeignPage, message, hint)
     }
 

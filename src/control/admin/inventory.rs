@@ -22,17 +22,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::openapi::schema::{Object, Schema};
-use utoipa::openapi::{ObjectBuilder, RefOr};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::error::ApiError;
+use super::error::{self, ApiError};
 use super::mutations::{self, Answer, Applied, Place, Shared, Terms};
 use super::named::Named;
 use super::openapi::{self, RecordName, RefusedChange};
 use super::server::Client;
-use crate::config::{Change, Managed};
+use crate::config::{Change, Managed, limits};
 use crate::control::change::Wanted;
-use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup};
+use crate::inventory::{Eni, Id, Instance, Record, RecordId, RecordKind, ScalingGroup, WebhookUrl};
 use crate::schema;
 
 /// What is known of machines: the file's records, and the API's that fit them.
@@ -91,10 +91,16 @@ pub(super) async fn list(State(control): Shared) -> Json<InventoryView> {
         match record {
             Record::Instance(record) => view.instances.push(Listed { record, managed }),
             Record::Eni(record) => view.enis.push(Listed { record, managed }),
-            Record::ScalingGroup(record) => view.scaling_groups.push(Listed { record, managed }),
+            Record::ScalingGroup(record) => view.scaling_groups.push(Listed { record: without_path(record), managed }),
         }
     }
     Json(view)
+}
+
+/// A webhook's path or query may be all that keeps others from posting there: who looks sees where it leads, as in the log.
+fn without_path(group: ScalingGroup) -> ScalingGroup {
+    let webhook = group.webhook.and_then(|url| WebhookUrl::new(&url.to_string()).ok());
+    ScalingGroup { webhook, ..group }
 }
 
 /// Puts many records, all of them or none.
@@ -212,12 +218,13 @@ async fn put<T: DeserializeOwned>(
     let which = which(kind, id)?;
     let (terms, mut typed) = mutations::read::<Map<String, Value>>(request, example).await?;
     if let Some(other) = typed.get(key).filter(|typed| typed.as_str() != Some(&*which.id)) {
+        let other = error::cut(&other.to_string(), limits::NAME_BYTES_MAX);
         let message = format!("the path is of {which}, and the body has {key} {other}");
         return Err(ApiError::bad_request(message, format!("leave {key} out of the body")));
     }
     typed.insert(key.to_owned(), which.id.to_string().into());
     let record = T::deserialize(Value::Object(typed))
-        .map_err(|error| ApiError::bad_request(format!("{which}: {error}"), format!("send JSON such as {example}")))?;
+        .map_err(|error| ApiError::bad_body(&which.to_string(), &error, example))?;
     mutations::make(&control, client, terms, Wanted::Change(Change::Put(vec![of(record)]))).await
 }
 
@@ -237,6 +244,13 @@ fn which(kind: RecordKind, id: String) -> Result<RecordId, ApiError> {
         Ok(id) => Ok(RecordId { kind, id }),
         Err(refusal) => Err(ApiError::bad_request(refusal.what, refusal.mend)),
     }
+}
+
+/// See `without_path`.
+fn shown_webhook() -> RefOr<Schema> {
+    let about =
+        "Where its webhook leads: scheme, host and port. The path and the query may be a secret, and are not shown.";
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("^https?://[^/]+$")).description(Some(about)).into()
 }
 
 fn object_of<T: ToSchema>() -> Object {
@@ -282,6 +296,9 @@ impl<T: ToSchema> PartialSchema for Listed<T> {
     fn schema() -> RefOr<Schema> {
         let mut object = object_of::<T>();
         object.properties.insert("managed".to_owned(), Managed::schema());
+        if object.properties.contains_key("webhook") {
+            object.properties.insert("webhook".to_owned(), shown_webhook());
+        }
         object.required.push("managed".to_owned());
         object.into()
     }

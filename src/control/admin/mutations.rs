@@ -221,10 +221,8 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request<Body>, example: &
     let (parts, body) = request.into_parts();
     let body = bounded(body).await?;
     let terms = Terms::of(&parts.method, parts.uri.path(), &parts.headers, &body)?;
-    let ByName(read) = serde_json::from_slice(&body).map_err(|error| {
-        let message = format!("the body cannot be read: {error}");
-        ApiError::bad_request(message, format!("send JSON such as {example}"))
-    })?;
+    let ByName(read) = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_body("the body cannot be read", &error, example))?;
     Ok((terms, read))
 }
 
@@ -271,7 +269,10 @@ fn refused(error: &ChangeError) -> ApiError {
             "mend the config file; weir check --config shows the same; nothing changed",
         ),
         ChangeError::Unreadable(_) => ApiError::conflict(message, "choose another revision: GET /v1/revisions"),
-        ChangeError::NotServing | ChangeError::NotRead(_) => ApiError::unavailable(message),
+        ChangeError::NotServing
+        | ChangeError::NotRead(_)
+        | ChangeError::ReadTooLong { .. }
+        | ChangeError::StillRead => ApiError::unavailable(message),
         ChangeError::NotApplied(error) => not_applied(error),
     }
 }

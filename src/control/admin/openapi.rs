@@ -34,7 +34,11 @@ const ABOUT: &str = "Shows a balancer that runs, and changes its targets while c
 const REFUSALS: [(&str, &str, &str); 11] = [
     ("400", "BadRequest", "The body, a header, a parameter or the path is not as described."),
     ("401", "Unauthorized", "No token, or a wrong one."),
-    ("403", "ForeignPage", "A browser sends it for a page of another origin."),
+    (
+        "403",
+        "ForeignPage",
+        "A browser sends it for a page of another origin, or it is for another name than `localhost`.",
+    ),
     ("404", "NotFound", "There is no such group, target, record, listener or revision."),
     ("409", "Conflict", "It is there already, belongs to the file, cannot be bound, or there is no state_dir."),
     ("412", "OtherRevision", "`If-Match` names another revision."),
@@ -75,10 +79,8 @@ pub(super) fn document(mut collected: OpenApi, access: Access, open: &[&str]) ->
         .version(env!("CARGO_PKG_VERSION"))
         .build();
     for (path, item) in &mut collected.paths.paths {
-        let access = if open.contains(&path.as_str()) { Access::Everyone } else { access };
-        for (operation, changes) in operations(item) {
-            guarded(operation, access, changes);
-        }
+        let is_open = open.contains(&path.as_str());
+        operations(item).for_each(|operation| guarded(operation, access, is_open));
     }
     let components = collected.components.get_or_insert_with(Components::new);
     components.schemas.insert(ErrorBody::name().into_owned(), ErrorBody::schema());
@@ -93,27 +95,26 @@ pub(super) fn document(mut collected: OpenApi, access: Access, open: &[&str]) ->
     collected
 }
 
-/// Those of a path, and whether each changes something.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool)> {
+/// Those of a path.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem { get, post, put, patch, delete, .. } = item;
-    let changing = [post, put, patch, delete].into_iter().flatten().map(|operation| (operation, true));
-    get.iter_mut().map(|operation| (operation, false)).chain(changing)
+    [get, post, put, patch, delete].into_iter().flatten()
 }
 
-/// With what the guard (router.rs) refuses.
-fn guarded(operation: &mut Operation, access: Access, changes: bool) {
+/// With what the guard (router.rs) refuses. What is open is anybody's.
+fn guarded(operation: &mut Operation, access: Access, is_open: bool) {
     let mut add = |status: &str| {
         let refusal = operation.responses.responses.entry(status.to_owned());
         refusal.or_insert_with(|| named(status));
     };
     add("503");
     match access {
+        _ if is_open => {}
         Access::Token => {
             add("401");
             operation.security = Some(vec![SecurityRequirement::new(BEARER, [] as [&str; 0])]);
         }
-        Access::Everyone if changes => add("403"),
-        Access::Everyone => {}
+        Access::Everyone => add("403"),
     }
 }
 

@@ -18,6 +18,7 @@ use super::inventory;
 use super::mutations;
 use super::openapi::{self, Access};
 use super::page;
+use super::server::Client;
 use crate::control::state::Control;
 
 /// A request is answered after so long, whatever happens.
@@ -65,7 +66,7 @@ pub(super) fn router(control: Arc<Control>, token: Option<Token>, spoken: Spoken
         .with_state(control)
 }
 
-/// The token, or whose page a browser has it from; then the time limit.
+/// The token; or whose page a browser has it from, and by which name; then the time limit.
 async fn guard(State(terms): State<Arc<Terms>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_open = OPEN_PATHS.contains(&path) || page::is_open(path);
@@ -73,6 +74,13 @@ async fn guard(State(terms): State<Arc<Terms>>, request: Request, next: Next) ->
         Some(token) if !is_open && !token.is_in(request.headers()) => return ApiError::unauthorized().into_response(),
         None if !request.method().is_safe() && auth::is_of_a_foreign_page(request.headers(), terms.spoken) => {
             return ApiError::foreign_page().into_response();
+        }
+        // No browser comes by a unix socket.
+        None if !is_open
+            && matches!(request.extensions().get(), Some(Client::Tcp(_)))
+            && auth::is_by_a_foreign_name(request.headers(), terms.spoken) =>
+        {
+            return ApiError::foreign_name().into_response();
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 mod openapi;
 mod refusals;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ impl Endpoint {
         let token_file = token.map(|token| {
             let path = directory.path().join("token");
             std::fs::write(&path, token).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             path
         });
         let door =

@@ -103,7 +103,7 @@ async fn keep(ledger: &mut Ledger, desired: &Desired, revision: &Revision) -> Re
         return if desired.base.state_dir.is_some() { Err(KeptError::Gone) } else { Ok(()) };
     };
     // Of starts one after the other the last is enough: what the API changed is not to be pushed out by them.
-    let last = store.revisions().pop();
+    let last = store.revision_newest();
     let before = last.filter(|last| last.who == START && revision.who == START).map(|last| last.revision);
     let body = match serde_json::to_vec(&desired.kept) {
         Ok(body) => body,

@@ -27,12 +27,20 @@ pub(in crate::control) enum ChangeError {
     /// Reading did not come to an end: a bug.
     #[error("what is desired was not read to its end: {0}")]
     NotRead(String),
+    /// The disk, or the network that it is reached by, does not answer.
+    #[error("the config file, or one that it names, was not read within {seconds} s: {LOOK}")]
+    ReadTooLong { seconds: u64 },
+    /// As before.
+    #[error("the reload before still reads the config file, or one that it names: {LOOK}")]
+    StillRead,
     /// A revision that was asked for is there, and no good.
     #[error("{0}")]
     Unreadable(KeptError),
     #[error("{0}")]
     NotApplied(NotApplied),
 }
+
+const LOOK: &str = "look at the disk, or the network, that it is on; nothing changed";
 
 /// Why a snapshot is not in effect everywhere.
 #[derive(Debug, thiserror::Error)]

@@ -1,20 +1,28 @@
 //! What is desired, and where it is kept.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
-use super::error::KeptError;
+use super::error::{ChangeError, KeptError};
 use crate::config::{Changes, Errors, Known, Over, Snapshot, Text, Waiting};
 use crate::control::error::StartError;
+use crate::control::run::Source;
 use crate::control::state::Revision;
-use crate::control::store::{Saved, Store};
+use crate::control::store::{Saved, Store, StoreError};
 use crate::inventory::Door;
 
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
 const ANSWERS_KEPT: usize = 1000;
+
+/// How long a reload may read: whoever changes something waits for as long. Ours: the largest config takes a second or two.
+const READ_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is desired, and where it is kept. Whoever holds it is the only one who changes anything.
 #[derive(Debug)]
@@ -28,6 +36,8 @@ pub(in crate::control) struct Ledger {
     pub(super) is_astray: bool,
     /// Shards that have not confirmed the revision in effect.
     pub(super) missing: Vec<usize>,
+    /// What reads the file, or read it last. A disk that does not answer holds it up for good.
+    reading: Option<AbortHandle>,
 }
 
 /// The file, and what the API changed beside it.
@@ -143,12 +153,39 @@ impl Ledger {
         }
         let desired = Desired::read(Arc::new(text), kept)?;
         let revision = store.as_ref().map_or(0, Store::revision_last);
-        Ok((Ledger { desired, store, waiting: Vec::new(), is_astray: false, missing: Vec::new() }, revision))
+        Ok((
+            Ledger { desired, store, waiting: Vec::new(), is_astray: false, missing: Vec::new(), reading: None },
+            revision,
+        ))
     }
 
     /// The snapshot that is desired.
     pub(in crate::control) fn snapshot(&self) -> Snapshot {
         self.desired.over().snapshot
+    }
+
+    /// What the file says now, beside what is kept. A large one takes a while: requests and signals go on.
+    pub(super) async fn read(&mut self, source: Source) -> Result<Desired, ChangeError> {
+        let kept = self.desired.kept.clone();
+        let read = move || Desired::read(Arc::new(source.read()?), kept);
+        self.read_within(READ_LIMIT, read).await?.map_err(ChangeError::Config)
+    }
+
+    /// One thread at most waits for a disk that does not answer: the store needs threads, too.
+    async fn read_within<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ChangeError> {
+        if self.reading.as_ref().is_some_and(|reading| !reading.is_finished()) {
+            return Err(ChangeError::StillRead);
+        }
+        let reading = tokio::task::spawn_blocking(read);
+        self.reading = Some(reading.abort_handle());
+        match timeout(limit, reading).await {
+            Ok(read) => read.map_err(|error| ChangeError::NotRead(error.to_string())),
+            Err(_) => Err(ChangeError::ReadTooLong { seconds: limit.as_secs() }),
+        }
     }
 
     /// Those that are kept, the oldest first.
@@ -164,22 +201,25 @@ impl Ledger {
     }
 }
 
-/// What a file says beside what a process kept, or keeps, in its `state_dir`: for whoever looks, not for whoever runs it. The second
-/// is the revision that it was read beside.
+/// What a file says beside what a process kept, or keeps, in its `state_dir`: for whoever looks, not for whoever runs it.
 ///
 /// # Errors
-/// What is wrong with the file; what cannot be read in `state_dir` is no error, and said.
-pub fn beside_what_is_kept(path: &Path) -> Result<(Snapshot, Beside), Errors> {
+/// Why the file cannot be read.
+pub fn beside_what_is_kept(path: &Path) -> Result<(Result<Snapshot, Errors>, Beside), Errors> {
     let text = Text::read(path)?;
     let (kept, beside) = match text.state_dir().map(|folder| Store::peek(&folder)) {
         None | Some(Ok(None)) => (Kept::default(), Beside::Nothing),
         Some(Ok(Some(saved))) => match Kept::of(&saved) {
             Ok(kept) => (kept, Beside::Revision(saved.revision)),
-            Err(error) => (Kept::default(), Beside::Unreadable(error.to_string())),
+            Err(error) => (Kept::default(), Beside::Refused(error.to_string())),
         },
-        Some(Err(error)) => (Kept::default(), Beside::Unreadable(error.to_string())),
+        Some(Err(StoreError::Io { error, path, .. })) if error.kind() == ErrorKind::PermissionDenied => {
+            (Kept::default(), Beside::Unreadable(format!("{} cannot be read by this account", path.display())))
+        }
+        Some(Err(error)) => (Kept::default(), Beside::Refused(error.to_string())),
     };
-    Ok((Desired::read(Arc::new(text), kept)?.over().snapshot, beside))
+    let read = Desired::read(Arc::new(text), kept);
+    Ok((read.map(|desired| desired.over().snapshot), beside))
 }
 
 /// What a file was read beside.
@@ -189,8 +229,10 @@ pub enum Beside {
     Nothing,
     /// What the API had changed as of this revision.
     Revision(u64),
-    /// Nothing, because this is in the way.
+    /// Nothing: this account may not read it. The one that runs weir may.
     Unreadable(String),
+    /// Nothing: no weir starts with what is there, and this is why.
+    Refused(String),
 }
 
 #[cfg(test)]
@@ -199,6 +241,30 @@ impl Ledger {
     pub(in crate::control) fn of(base: &Snapshot) -> Self {
         let text = Arc::new(Text::of_demo("", Path::new("")));
         let desired = Desired { text, base: Arc::new(base.clone()), kept: Kept::default() };
-        Ledger { desired, store: None, waiting: Vec::new(), is_astray: false, missing: Vec::new() }
+        Ledger { desired, store: None, waiting: Vec::new(), is_astray: false, missing: Vec::new(), reading: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[tokio::test]
+    async fn a_disk_that_does_not_answer_holds_nobody_up_for_good_and_one_thread_at_most() {
+        let mut ledger = Ledger::of(&parse("t", "", Mode::Run).unwrap());
+        let (answer, answered) = mpsc::channel::<()>();
+        let hangs = move || answered.recv().is_ok();
+        let error = ledger.read_within(Duration::from_millis(10), hangs).await.unwrap_err();
+        assert!(matches!(error, ChangeError::ReadTooLong { .. }), "{error}");
+        let error = ledger.read_within(READ_LIMIT, || true).await.unwrap_err();
+        assert!(matches!(error, ChangeError::StillRead), "{error}");
+        answer.send(()).unwrap();
+        while matches!(ledger.read_within(READ_LIMIT, || true).await, Err(ChangeError::StillRead)) {
+            tokio::task::yield_now().await;
+        }
+        assert!(ledger.read_within(READ_LIMIT, || true).await.unwrap());
     }
 }

@@ -139,10 +139,12 @@ async fn draft(control: &Control, ledger: &mut Ledger, what: &Wanted) -> Result<
     let desired = ledger.desired.clone();
     let draft = match what {
         Wanted::Reload => {
-            let source = control.given.source.clone();
-            let kept = desired.kept;
-            let read = on_another_thread(move || Desired::read(Arc::new(source.read()?), kept)).await?;
-            keep_what_is_read_at_start(control, read.map_err(ChangeError::Config)?)
+            let read = ledger.read(control.given.source.clone()).await?;
+            // It may have taken seconds: who drains by now binds nothing.
+            if control.state().phase != Phase::Serving {
+                return Err(ChangeError::NotServing);
+            }
+            keep_what_is_read_at_start(control, read)
         }
         Wanted::Change(change) => {
             ledger.keeps()?;

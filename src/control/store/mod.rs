@@ -111,7 +111,7 @@ impl Store {
     /// What was saved last, for whoever only looks: another process may have the store.
     ///
     /// # Errors
-    /// It cannot be read, or is not whole.
+    /// It cannot be read, or is not whole: those of `open`.
     pub fn peek(path: &Path) -> Result<Option<Saved>, StoreError> {
         if !path.try_exists().unwrap_or(true) {
             return Ok(None);
@@ -119,15 +119,29 @@ impl Store {
         let failed = |error| io_error(path, "cannot be read", error);
         let folder = Box::new(Disk::open(path.to_owned()).map_err(failed)?);
         let (path, revisions) = (path.to_owned(), BTreeMap::new());
-        let store = Store { path, folder, revisions, revision_last: 0, kept: REVISIONS_KEPT, _lock: None };
-        let names = store.folder.names().map_err(|error| io_error(&store.path, "cannot be listed", error))?;
-        let newest = names.iter().filter_map(|name| match kind_of(name.to_str()?) {
-            Kind::Revision(revision) => Some(revision),
-            _ => None,
-        });
-        let Some(newest) = newest.max() else { return Ok(None) };
-        let saved = store.read(newest);
-        saved.map(Some).map_err(|fault| StoreError::Damaged { path: store.path.join(name_of(newest)), fault })
+        Store { path, folder, revisions, revision_last: 0, kept: REVISIONS_KEPT, _lock: None }.newest()
+    }
+
+    /// What was saved last, in a folder that another process may write in.
+    fn newest(mut self) -> Result<Option<Saved>, StoreError> {
+        let mut gone = None;
+        loop {
+            let names = self.folder.names().map_err(|error| io_error(&self.path, "cannot be listed", error))?;
+            let revisions = names.iter().filter_map(|name| match kind_of(name.to_str()?) {
+                Kind::Revision(revision) => Some((revision, None)),
+                _ => None,
+            });
+            self.revisions = revisions.collect();
+            let Some((&newest, _)) = self.revisions.last_key_value() else { return Ok(None) };
+            match self.read(newest) {
+                Ok(saved) => return Ok(Some(saved)),
+                // The process has saved a newer one since, and let go of this one: of starts the last is kept.
+                Err(Fault::Unreadable(error)) if error.kind() == ErrorKind::NotFound && gone != Some(newest) => {
+                    gone = Some(newest);
+                }
+                Err(fault) => return Err(self.refused(newest, fault)),
+            }
+        }
     }
 
     /// Keeps a revision; on the disk, whatever happens next, when it returns.
@@ -177,6 +191,12 @@ impl Store {
     #[must_use]
     pub fn revisions(&self) -> Vec<Meta> {
         self.revisions.values().flatten().cloned().collect()
+    }
+
+    /// The newest of them.
+    #[must_use]
+    pub fn revision_newest(&self) -> Option<&Meta> {
+        self.revisions.values().flatten().next_back()
     }
 
     /// The highest number so far, 0 where there is none: the next revision's must be higher. A revision that was set aside counts,

@@ -110,6 +110,27 @@ async fn the_token_is_asked_for_where_there_is_one() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn without_a_token_all_but_the_probes_may_be_refused_to_a_foreign_page() {
+    let (_, document) = document(None).await;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let is_open = ["/livez", "/readyz"].contains(&path.as_str());
+        for operation in item.as_object().expect("operations").values() {
+            assert_eq!(operation["responses"].get("403").is_none(), is_open, "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_webhook_is_put_whole_and_shown_without_its_path() {
+    let (_, document) = document(None).await;
+    let schemas = &document["components"]["schemas"];
+    let webhook = |of: &str| schemas[of]["properties"]["webhook"].clone();
+    assert_eq!(webhook("ListedScalingGroup")["pattern"], "^https?://[^/]+$");
+    assert_ne!(webhook("ScalingGroup"), webhook("ListedScalingGroup"));
+    assert_eq!(webhook("ScalingGroup"), webhook("UnnamedScalingGroup"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn bodies_have_the_bounds_that_are_kept() {
     let (_, document) = document(None).await;
     let schemas = &document["components"]["schemas"];

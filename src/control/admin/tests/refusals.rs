@@ -91,6 +91,42 @@ async fn a_body_is_of_objects_by_their_keys_each_once() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn what_a_body_says_comes_back_cut_and_escaped() {
+    let endpoint = serving();
+    let long = "\u{e4}".repeat(100_000);
+    let put = "PUT /v1/inventory/instances/ins-1";
+    for (request, body, begins) in [
+        (REGISTER, format!("{{\"{long}\":1}}"), "the body cannot be read: unknown field `\u{e4}\u{e4}"),
+        (
+            REGISTER,
+            "{\"a\\n\\u001b[2J\\u202e\":1}".to_owned(),
+            "the body cannot be read: unknown field `a\\n\\u{1b}[2J\\u{202e}`",
+        ),
+        (
+            REGISTER,
+            "{\"targets\":\"80\"}".to_owned(),
+            "the body cannot be read: invalid type: string \"80\", expected ",
+        ),
+        (put, format!("{{\"{long}\":1}}"), "instance \"ins-1\": unknown field `\u{e4}"),
+        (put, format!("{{\"id\":\"{long}\"}}"), "the path is of instance \"ins-1\", and the body has id \"\u{e4}"),
+        (
+            put,
+            format!("{{\"id\":{{\"\u{202e}\":\"{long}\"}}}}"),
+            "the path is of instance \"ins-1\", and the body has id {\"\\u{202e}",
+        ),
+    ] {
+        let headers = format!("Content-Length: {}\r\n", body.len());
+        let (status, answer) = endpoint.send_whole(request, &headers, &body).await;
+        let error: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let message = error["error"]["message"].as_str().unwrap();
+        assert_eq!(status, 400, "{message}");
+        assert!(message.starts_with(begins), "{message}\n{begins}");
+        assert!(message.chars().count() < 400, "{message}");
+        assert_eq!(message.ends_with(" ..."), body.len() > 1_000, "{message}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn a_body_that_is_too_large_is_not_read_to_its_end() {
     let endpoint = serving();
     let body = "x".repeat((1 << 20) + 1);

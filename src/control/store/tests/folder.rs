@@ -1,6 +1,8 @@
 //! The folder as an operator meets it.
 
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::sync::Mutex;
 
 use super::*;
 use crate::control::store::format::BODY_BYTES_MAX;
@@ -23,7 +25,7 @@ fn r_k4_what_was_saved_is_there_after_a_restart() {
     let path = dir.path().join("state");
     let (mut store, opened) = Store::open(&path).unwrap();
     assert!(opened.current.is_none() && opened.warnings.is_empty(), "{opened:?}");
-    assert_eq!(store.revision_last(), 0);
+    assert_eq!((store.revision_last(), store.revision_newest()), (0, None));
     for revision in [1, 2, 7] {
         store.save(&saved(revision)).unwrap();
     }
@@ -32,6 +34,7 @@ fn r_k4_what_was_saved_is_there_after_a_restart() {
     assert_eq!(opened.current, Some(saved(7)));
     assert_eq!(opened.warnings, Vec::<String>::new());
     assert_eq!(store.revisions(), [1, 2, 7].map(|revision| saved(revision).meta()));
+    assert_eq!(store.revision_newest(), Some(&saved(7).meta()));
     assert_eq!(store.revision_last(), 7);
     for revision in [1, 2, 7] {
         assert_eq!(store.load(revision).unwrap(), saved(revision));
@@ -49,6 +52,71 @@ fn the_last_hundred_revisions_are_kept() {
     assert!(matches!(store.load(4), Err(StoreError::Unknown { revision: 4, .. })));
     assert_eq!(store.load(5).unwrap(), saved(5));
     assert_eq!(names_in(dir.path()).len(), 101, "a hundred revisions and the lock");
+}
+
+/// A folder in which another process saves, and lets go of what was newest, each time that the names were listed.
+#[derive(Debug)]
+struct Busy {
+    disk: Disk,
+    process: Mutex<Store>,
+    saves: Mutex<u64>,
+}
+
+impl Folder for Busy {
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        let names = self.disk.names();
+        let (mut process, mut saves) = (self.process.lock().unwrap(), self.saves.lock().unwrap());
+        if *saves > 0 {
+            *saves -= 1;
+            let newest = process.revision_last();
+            process.save(&saved(newest + 1)).unwrap();
+            process.forget(newest);
+        }
+        names
+    }
+
+    fn read(&self, name: &str, bytes_max: u64) -> io::Result<(Vec<u8>, u64)> {
+        self.disk.read(name, bytes_max)
+    }
+
+    fn write_synced(&mut self, _: &str, _: &[u8]) -> io::Result<()> {
+        panic!("who looks writes nothing")
+    }
+
+    fn rename(&mut self, _: &str, _: &str) -> io::Result<()> {
+        panic!("who looks writes nothing")
+    }
+
+    fn remove(&mut self, _: &str) -> io::Result<()> {
+        panic!("who looks removes nothing")
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn who_looks_while_another_process_saves_sees_what_it_saved_last() {
+    for saves in 0..4 {
+        let dir = folder_with(&[1, 2]);
+        let (process, _) = Store::open(dir.path()).unwrap();
+        let disk = Disk::open(dir.path().to_owned()).unwrap();
+        let busy = Busy { disk, process: Mutex::new(process), saves: Mutex::new(saves) };
+        let (path, folder, revisions) = (dir.path().to_owned(), Box::new(busy), BTreeMap::new());
+        let store = Store { path, folder, revisions, revision_last: 0, kept: REVISIONS_KEPT, _lock: None };
+        assert_eq!(store.newest().unwrap(), Some(saved(2 + saves)));
+    }
+}
+
+#[test]
+fn who_looks_is_told_of_a_damaged_state_as_who_opens_it() {
+    let dir = folder_with(&[1, 2, 3]);
+    assert_eq!(Store::peek(dir.path()).unwrap(), Some(saved(3)));
+    damage(dir.path(), 3);
+    let told = Store::peek(dir.path()).unwrap_err().to_string().replace(dir.path().to_str().unwrap(), "DIR");
+    assert_eq!(told, refusal(dir.path()));
+    assert_eq!(Store::peek(&dir.path().join("none")).unwrap(), None);
 }
 
 #[test]
