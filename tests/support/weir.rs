@@ -119,9 +119,14 @@ impl Weir {
         }
     }
 
-    /// A change by the API, which must be made. Returns its revision.
+    /// A change by the API, which must be made, be it when there may be more of them again. Returns its revision.
     pub fn send(&self, line: &str, body: &Value) -> u64 {
-        let reply = admin::send(self.config.admin, line, "", &body.to_string()).expect("the admin endpoint answers");
+        let ask = || admin::send(self.config.admin, line, "", &body.to_string()).expect("the admin endpoint answers");
+        let mut reply = ask();
+        while reply.status == 429 {
+            thread::sleep(reply.retry_after.expect("it says when"));
+            reply = ask();
+        }
         assert_eq!(reply.status, 200, "{line}: {}", reply.body);
         let answer: Value = serde_json::from_str(&reply.body).expect("JSON");
         answer["revision"].as_u64().expect("a revision")

@@ -32,10 +32,13 @@ use crate::config::{Change, Errors, Over, Refused, RefusedCode, Snapshot, Target
 use effect::{bring_into_effect, hand_over_again};
 use ledger::{Answered, Desired, Kept};
 
+/// Who asks with a signal.
+const SIGNAL: &str = "reload";
+
 /// A request that changes something.
 #[derive(Debug)]
 pub(in crate::control) struct Asked {
-    /// Who asks: the client's address, or `reload` for a signal.
+    /// Who asks: the client's address, or `SIGNAL`.
     pub(in crate::control) who: String,
     pub(in crate::control) what: Wanted,
     /// `If-Match`: the revision that the client has seen.
@@ -77,7 +80,7 @@ pub(in crate::control) async fn start(control: &Control) -> Result<u64, NotAppli
 
 /// Reads the file again because of a signal. Gives the revision in effect.
 pub(in crate::control) async fn reload(control: &Control) -> Result<u64, ChangeError> {
-    make(control, Asked { who: "reload".to_owned(), what: Wanted::Reload, if_revision: None, key: None }).await
+    make(control, Asked { who: SIGNAL.to_owned(), what: Wanted::Reload, if_revision: None, key: None }).await
 }
 
 /// Makes a change. Gives the revision that has it.
@@ -122,7 +125,7 @@ async fn try_make(control: &Control, ledger: &mut Ledger, asked: Asked) -> Resul
     }
     let note = match asked.what {
         Wanted::Restore(revision) => Some(format!("restored what the API had changed as of revision {revision}")),
-        Wanted::Reload if asked.who != "reload" => Some("the config file was read again".to_owned()),
+        Wanted::Reload if asked.who != SIGNAL => Some("the config file was read again".to_owned()),
         Wanted::Reload | Wanted::Change(_) => None,
     };
     let is_reload = matches!(asked.what, Wanted::Reload);
@@ -263,6 +266,5 @@ pub(in crate::control) async fn reload_as(control: &Control, base: Snapshot) -> 
     let mut ledger = control.ledger.lock().await;
     let desired = Desired { base: Arc::new(base), ..ledger.desired.clone() };
     let over = desired.over();
-    bring_into_effect(control, &mut ledger, (desired, over), Cause::Asked { who: "reload".to_owned(), note: None })
-        .await
+    bring_into_effect(control, &mut ledger, (desired, over), Cause::Asked { who: SIGNAL.to_owned(), note: None }).await
 }
