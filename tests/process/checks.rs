@@ -110,7 +110,7 @@ fn r_h7_checks_leave_from_the_named_address_of_several_listeners() {
     let named = IpAddr::from(Ipv4Addr::new(127, 0, 0, 7));
     let target = Target::start(handlers::identify("a"));
     let (mut config, _) = Config::relay(&[target.address]);
-    config.listeners[0].address = place::free_on(Ipv4Addr::UNSPECIFIED);
+    config.listeners[0].address = place::everywhere();
     config.app().check = QUICK_CHECK.into();
     let weir = Weir::start(config.listener("named", place::free_on(named), "app"));
     weir.wait_for_state("app", target.address, "healthy");

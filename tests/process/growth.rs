@@ -54,7 +54,7 @@ fn texts<'t>(texts: impl IntoIterator<Item = &'t String>) -> BTreeSet<&'t str> {
 
 /// A target on all addresses of this host: at each of them it is another one, and answers.
 fn everywhere(handler: Handler) -> Target {
-    Target::start_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), place::free().port()), handler)
+    Target::start_at(place::everywhere(), handler)
 }
 
 /// The target as the `number`th.

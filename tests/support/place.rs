@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 const PORT_MIN: u16 = 20_000;
 const PORT_MAX: u16 = 32_000;
 
+/// Below those.
+const EVERYWHERE_MIN: u16 = 18_000;
+const EVERYWHERE_PORTS: u16 = 2_000;
+
 /// Whoever is bound to it has the machine. The kernel lets go of it when the process ends, however it ends.
 const TURN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 254, 0, 1)), PORT_MIN);
 const TURN_PATIENCE: Duration = Duration::from_secs(600);
@@ -40,6 +44,14 @@ pub fn free_on(address: impl Into<IpAddr>) -> SocketAddr {
             return place;
         }
     }
+}
+
+/// All addresses of this host, and a port that no `free` gives: whoever is bound there is in the way of everyone on that port.
+pub fn everywhere() -> SocketAddr {
+    let first = EVERYWHERE_MIN + u16::try_from(process::id() % u32::from(EVERYWHERE_PORTS)).unwrap_or(0);
+    let places = (first..EVERYWHERE_MIN + EVERYWHERE_PORTS).chain(EVERYWHERE_MIN..first);
+    let mut places = places.map(|port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+    places.find(|place| TcpListener::bind(place).is_ok()).expect("a port")
 }
 
 /// Nothing is bound to find out: a process that another thread starts at that moment would hold the port until it runs.
