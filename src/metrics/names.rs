@@ -142,7 +142,7 @@ metrics! {
     WEBHOOK_WAITING: Gauge "weir_webhook_reports_waiting" SCALING_GROUP, "Reports that wait to be delivered.";
 
     // Control.
-    CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision in effect. It grows with each change of what is, by the file or the API, and goes on from what state_dir keeps.";
+    CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision in effect. It grows with each change of what is, by the file or the API, and goes on from the one that was kept.";
     CONFIG_RELOAD: Counter "weir_config_reload_total" &["result"], "Reloads by result. After a failure the config before goes on, unless a stuck shard alone is late.";
     CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last took effect on every shard; the start counts.";
     ADMIN_CERTIFICATE_EXPIRY: Gauge "weir_admin_certificate_expiry_timestamp_seconds" &[], "When the certificate of the admin endpoint expires; absent where it has none.";
