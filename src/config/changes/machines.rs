@@ -84,25 +84,26 @@ impl Changes {
 
     /// The weight that the API gave a member of a scaling group is the machine's: it goes where that goes, and with it.
     fn take_weights_along(&mut self, base: &Snapshot, inventory: Inventory) {
+        if self.groups.values().all(|changes| changes.weights.is_empty()) {
+            return;
+        }
         let after = Snapshot { inventory: Arc::new(inventory), ..base.clone() };
         let (before, after) = (Scene::of(base), Scene::of(&after));
         for group in &base.groups {
-            let changes = self.groups.get_mut(&group.name);
-            let Some(changes) = changes.filter(|changes| !changes.weights.is_empty()) else { continue };
-            let now: HashMap<_, _> = after
-                .members(group)
-                .map(|joined| ((joined.id.clone(), joined.address.port()), joined.address))
-                .collect();
+            let Some(changes) = self.groups.get_mut(&group.name) else { continue };
+            let now: HashMap<_, _> =
+                after.members(group).map(|joined| ((joined.id, joined.address.port()), joined.address)).collect();
             let of_file: HashSet<SocketAddr> = group.targets.iter().map(|target| target.address).collect();
-            let joined = before.members(group).filter(|joined| !of_file.contains(&joined.address));
-            let left = joined.filter_map(|joined| {
-                let now = now.get(&(joined.id.clone(), joined.address.port()));
-                let weight = changes.weights.get(&joined.address).filter(|_| now != Some(&joined.address))?;
-                Some((joined.address, *weight, now))
-            });
-            let left: Vec<_> = left.collect();
-            changes.weights.retain(|address, _| !left.iter().any(|(before, ..)| before == address));
-            changes.weights.extend(left.iter().filter_map(|(_, weight, now)| Some((*(*now)?, *weight))));
+            let mut taken = Vec::new();
+            for joined in before.members(group).filter(|joined| !of_file.contains(&joined.address)) {
+                let now = now.get(&(joined.id, joined.address.port()));
+                if now != Some(&joined.address)
+                    && let Some(weight) = changes.weights.remove(&joined.address)
+                {
+                    taken.extend(now.map(|now| (*now, weight)));
+                }
+            }
+            changes.weights.extend(taken);
         }
         self.forget_empty_groups();
     }
