@@ -89,6 +89,8 @@ pub(super) async fn run(control: Arc<Control>) {
             Some(ended) = courier.sent.join_next() => courier.ended(ended),
             () = sleep_until(wakes_at.unwrap_or_else(Instant::now)), if wakes_at.is_some() => {}
         }
+        // What was in effect at the last look may be of the past.
+        courier.follow(&control.state().snapshot);
         courier.send();
         control.webhooks.set(courier.outbox.queues().collect());
     }

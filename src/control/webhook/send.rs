@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::outbox::Attempt;
 use crate::config::WebhookKeys;
 
-/// An attempt takes no longer. Ours: a receiver has only to note it. Standard Webhooks, written for the whole internet, has three
+/// Its status is there within this, or the attempt has failed. Ours: a receiver has only to note it. Standard Webhooks, written for the whole internet, has three
 /// times as much.
 pub(super) const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// How long an answer's body has to come.
@@ -115,7 +115,7 @@ async fn post(attempt: &Attempt, keys: &WebhookKeys) -> Result<Response<Incoming
     sent.await.map_err(|error| failed(why(&error), said(&error)))
 }
 
-/// The host's certificates are read for each attempt: attempts are few, and one that is put there counts from then on.
+/// The host's certificates are read for each attempt: one that is put there counts from then on.
 async fn https() -> io::Result<Https> {
     let connector = tokio::task::spawn_blocking(|| {
         HttpsConnectorBuilder::new().with_provider_and_native_roots(aws_lc_rs::default_provider())
