@@ -68,6 +68,8 @@ mod tests {
         decisions.count(Verdict { allowed: true, rule: Some(1) });
         decisions.apply(&same.clone());
         assert_eq!(decisions.report().counts.by_rule, [0, 1]);
+        decisions.apply(&group(2));
+        assert_eq!(decisions.report().counts.by_rule, [0; 2], "an equal list that is another one in memory");
         decisions.apply(&group(3));
         assert_eq!(decisions.report().counts.by_rule, [0; 3]);
     }

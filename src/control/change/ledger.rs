@@ -21,8 +21,9 @@ use crate::inventory::Door;
 /// Answers to requests with an `Idempotency-Key` that are kept: of so many requests.
 const ANSWERS_KEPT: usize = 1000;
 
-/// How long a reload may read: whoever changes something waits for as long. Ours: the largest config takes a second or two.
-const READ_LIMIT: Duration = Duration::from_secs(15);
+/// How long a reload may read: whoever changes something waits for as long. Ours: the largest config takes a second or two; and
+/// below the time that a request of the API has (admin/router.rs), so that its client hears of it.
+const READ_LIMIT: Duration = Duration::from_secs(8);
 
 /// What is desired, and where it is kept. Whoever holds it is the only one who changes anything.
 #[derive(Debug)]
