@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 use socket2::SockRef;
 use weir::ring::{Buf, RECEIVE_QUEUE_MAX, Ring, Stream, TICK, TcpListener, TcpStream, options};
 
+use super::udp::{ANY_PORT, bound};
+use super::udp_loss::flood;
 use super::{Before, Tasks, accept, listener, on_small_ring, pattern_bytes, read_to_end, until};
 
 const BUFFERS: usize = 256;
@@ -112,36 +114,39 @@ fn a_reader_that_stalls_with_much_received_does_not_take_the_whole_pool() {
 
 #[test]
 fn a_reader_that_stalls_takes_no_more_when_buffers_come_back() {
+    const BYTES: usize = 2 << 20;
     on_small_ring(BUFFERS / 2, |ring| async move {
+        let before = Before::now();
         let (listener, address) = wide_listener(&ring);
-        // Not joined: they never get to send it all.
-        let _senders: Vec<_> = (0..4).map(|id| send_pattern(address, id, 8 << 20)).collect();
-        let mut streams = Vec::new();
-        for _ in 0..4 {
-            streams.push(accept(&ring, &listener).await);
+        let mut sender = Blocking::connect(address).expect("connected");
+        let stream = accept(&ring, &listener).await;
+        assert!(ring.timeout(TICK, pin!(stream.recv())).await.is_err(), "its receive is armed");
+        // All but one buffer are held: those that nobody was given, and those that the kernel has, with a datagram in each.
+        let ours: Vec<Buf> = std::iter::from_fn(|| ring.pool().take()).collect();
+        let (socket, datagrams) = bound(&ring, ANY_PORT);
+        let mut theirs = Vec::new();
+        while ring.counts().buffers.provided > 1 {
+            flood(datagrams, 0..1).join().expect("sent");
+            theirs.push(socket.recv_from().await.expect("a datagram"));
         }
-        std::thread::sleep(30 * TICK);
-        for stream in &streams {
-            drop(ring.timeout(TICK, pin!(stream.recv())).await);
-        }
-        until(&ring, "they hold most of the pool", || ring.counts().buffers.leased >= BUFFERS / 4).await;
-        let held = standstill(&ring).await;
-        drop(streams.remove(0));
+        drop(socket);
+        let sending = std::thread::spawn(move || {
+            sender.write_all(&pattern_bytes(0, 0..BYTES)).expect("sent");
+            sender
+        });
+        until(&ring, "it takes the last buffer", || ring.counts().buffers.leased == BUFFERS / 2).await;
+        ring.sleep(5 * TICK).await;
+        drop((ours, theirs));
         ring.sleep(10 * TICK).await;
-        let held_by_others = ring.counts().buffers.leased;
-        assert!(held_by_others < held, "the others took what the first gave back: {:?}", ring.counts().buffers);
+        assert_eq!(ring.counts().buffers.leased, 1, "what came back is for those who take it");
+        drop(sending.join().expect("sent"));
+        assert!(
+            read_to_end(&stream).await.expect("no error") == pattern_bytes(0, 0..BYTES),
+            "other bytes than were sent"
+        );
+        drop((stream, listener));
+        before.again(&ring).await;
     });
-}
-
-/// Buffers leased once nobody takes another one. The senders are threads: on a busy machine they take their time.
-async fn standstill(ring: &Ring) -> usize {
-    loop {
-        let before = ring.counts().buffers.leased;
-        ring.sleep(30 * TICK).await;
-        if ring.counts().buffers.leased == before {
-            return before;
-        }
-    }
 }
 
 /// Accepts with the window that a fast reader's connection grows to, from the first byte on.
