@@ -190,18 +190,23 @@ impl LogFile {
     }
 }
 
-/// `path.N-1` becomes `path.N` and so on, `path` becomes `path.1`.
+/// `path.N-1` becomes `path.N` and so on, `path` becomes `path.1`. What is not there need not be moved: whoever renamed the
+/// log itself, as logrotate does, set it aside.
 fn rename_all(path: &Path, keep: u16) -> io::Result<()> {
     if keep == 0 {
-        return fs::remove_file(path);
+        return unless_missing(fs::remove_file(path));
     }
     for number in (1..keep).rev() {
-        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        unless_missing(fs::rename(numbered(path, number), numbered(path, number + 1)))?;
     }
-    fs::rename(path, numbered(path, 1))
+    unless_missing(fs::rename(path, numbered(path, 1)))
+}
+
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 fn numbered(path: &Path, number: u16) -> PathBuf {

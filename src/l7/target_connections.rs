@@ -71,6 +71,10 @@ impl<S: Stream> TargetConnections<S> {
 
     /// Drops what may not be used any more.
     pub fn sweep(&mut self, now: Instant, rules: &KeepAlive) {
+        // Where all are in use the list is empty, and soon needed again: it stays.
+        if self.idle.is_empty() {
+            return;
+        }
         self.idle.retain(|idle| idle.is_usable(now, rules));
         if self.idle.is_empty() {
             self.idle = Vec::new();
@@ -205,6 +209,20 @@ mod tests {
         let (stream, _far) = connection();
         connections.put(stream, now, now + seconds(100), &RULES);
         assert!(connections.is_empty());
+    }
+
+    #[test]
+    fn the_list_is_there_while_all_are_in_use_and_goes_with_the_last_that_is_idle() {
+        let now = Instant::now();
+        let mut connections = TargetConnections::default();
+        let (stream, _far) = connection();
+        connections.put(stream, now, now, &RULES);
+        let in_use = connections.take(now, &RULES).unwrap().0;
+        connections.sweep(now + seconds(1), &RULES);
+        assert_ne!(connections.idle.capacity(), 0, "its memory would be asked for anew, each second");
+        connections.put(in_use, now, now + seconds(1), &RULES);
+        connections.sweep(now + seconds(11), &RULES);
+        assert_eq!(connections.idle.capacity(), 0);
     }
 
     #[test]

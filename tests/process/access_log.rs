@@ -72,7 +72,7 @@ fn r_m3_an_access_log_that_cannot_be_opened_is_a_refused_reload() {
     let mut weir = Weir::start(config);
     let wrong = Config { access_log: Some("/nonexistent/access.log".into()), ..weir.config.clone() };
     assert_eq!(weir.reload(&wrong.to_toml()), Reload::Rejected);
-    assert!(weir.log().contains("make its directory, or give [access_log] another path"), "{}", weir.log());
+    weir.says("make its directory, or give [access_log] another path");
     assert_eq!(client::ask(web).expect("an answer"), "a");
 }
 

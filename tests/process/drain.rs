@@ -73,7 +73,7 @@ fn r_k3_a_reload_while_draining_opens_nothing_again() {
     weir.signal("TERM");
     wait_until("it drains", || client::connect(web).is_err());
     weir.signal("HUP");
-    wait_until("it says no", || weir.log().contains("not reloading"));
+    weir.says("not reloading");
     assert!(client::connect(web).is_err());
     client::exchange(&mut stream, b"still here").expect("it waits");
     drop(stream);

@@ -116,7 +116,7 @@ fn r_l6_a_tcp_listener_without_targets_closes_the_port() {
     let mut config = weir.config.clone();
     config.groups[0] = Group::new("app").target(target.address, 10);
     assert_eq!(weir.reload(&config.to_toml()), Reload::Rejected, "with targets there are two for one port");
-    assert!(weir.log().contains("[flash_policy]: address: port"), "{}", weir.log());
+    weir.says("[flash_policy]: address: port");
     weir.change(|config| {
         config.listeners.clear();
         config.groups.clear();

@@ -48,7 +48,7 @@ fn r_g3_a_target_is_reached_where_its_instance_is() {
     let mut isolated = weir.config.clone();
     isolated.keys = instance("state = \"isolated\"");
     assert_eq!(weir.reload(&isolated.to_toml()), Reload::Rejected);
-    assert!(weir.log().contains("instance \"ins-1\" is isolated; take it out of isolation, or bind another one"));
+    weir.says("instance \"ins-1\" is isolated; take it out of isolation, or bind another one");
     assert_eq!(client::ask(web).expect("an answer"), "a", "nothing changed");
 }
 
@@ -62,7 +62,7 @@ fn r_g8_a_released_instance_is_unbound_by_the_next_reload_and_the_log_says_so() 
     assert_eq!(client::ask(web).expect("an answer"), "a");
     weir.change(|config| config.keys = instance("state = \"released\""));
     wait_until("nothing listens without a target", || client::connect(web).is_err());
-    assert!(weir.log().contains("target group \"app\": target #1: instance \"ins-1\" is released; bind another one"));
+    weir.says("target group \"app\": target #1: instance \"ins-1\" is released; bind another one");
     weir.change(|config| config.keys = instance(""));
     assert_eq!(client::ask(web).expect("an answer"), "a");
 }
@@ -164,7 +164,7 @@ fn r_g6_under_single_targets_that_have_left_their_region_do_not_come_back() {
     let mut back = weir.config.clone();
     back.keys = keys("single", "north");
     assert_eq!(weir.reload(&back.to_toml()), Reload::Rejected);
-    assert!(weir.log().contains("the targets have left region \"north\" for good"));
+    weir.says("the targets have left region \"north\" for good");
     weir.change(|config| config.keys = keys("multi", "north"));
     assert_eq!(weir.target("app", target.address)["region"], "north");
     assert_eq!(client::ask(web).expect("an answer"), "a");
@@ -326,7 +326,7 @@ fn a_reload_that_would_take_a_target_of_the_apis_away_is_refused_and_says_which(
     let mut without = config;
     without.keys = format!("state_dir = \"{}\"", folder.path().display());
     assert_eq!(weir.reload(&without.to_toml()), Reload::Rejected);
-    assert!(weir.log().contains("target 10.9.0.5:80 of the API: "), "{}", weir.log());
+    weir.says("target 10.9.0.5:80 of the API: ");
     assert_eq!(weir.json(APP)["targets"][0]["address"], "10.9.0.5");
     // A start serves all the others, and says who waits.
     weir.signal("KILL");

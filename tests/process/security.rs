@@ -146,11 +146,7 @@ fn r_a1_a_mistake_in_a_rule_changes_nothing_and_says_where() {
     broken.listeners[0].keys = group(&[r#"{ action = "accept", source = "127.9.0.1/16" }"#]);
     assert_eq!(weir.reload(&broken.to_toml()), Reload::Rejected);
     assert!(!gets_in(CLIENT_A, web), "the list of before goes on");
-    assert!(
-        weir.log().contains("listener \"web\": security group rule #1: source: 127.9.0.1/16 has bits"),
-        "{}",
-        weir.log()
-    );
+    weir.says("listener \"web\": security group rule #1: source: 127.9.0.1/16 has bits");
 }
 
 /// Its name and rules, who gets in, and who does with the order reversed.
@@ -289,6 +285,6 @@ fn r_a2_silent_a_list_that_fits_no_filter_is_said_and_resets_at_accept() {
     assert!(hears_nothing(dropped, web) && gets_in(Ipv4Addr::new(127, 8, 0, 3), web));
     assert!(hears_nothing(Ipv4Addr::new(127, 8, 12, 18), web) && gets_in(Ipv4Addr::new(127, 8, 12, 19), web));
     weir.change(|config| config.web().keys = long);
-    assert!(weir.log().contains("take more than the 4096 instructions"), "{}", weir.log());
+    weir.says("take more than the 4096 instructions");
     weir.on_every_shard(|| assert!(!gets_in(dropped, web) && gets_in(CLIENT_A, web)));
 }

@@ -159,7 +159,7 @@ fn r_g5_an_address_without_a_free_port_gives_way_to_the_next() {
         let far = Target::start_at(FAR, handlers::greet_and_echo("far"));
         let (config, web) = config(&[NOT_OURS, SNAT[0], SNAT[1]]);
         let weir = Weir::start(config);
-        assert!(weir.log().contains("nothing can leave from 10.77.0.99 of snat_addresses"), "{}", weir.log());
+        weir.says("nothing can leave from 10.77.0.99 of snat_addresses");
         fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003").expect("the namespace has its own");
         // Clients have addresses of their own, and a port that is not one of the four: the kernel shares none that is bound.
         let client = |number: u8| client::connect_from(SocketAddr::from(([127, 99, 0, number], 50_000)), web);
@@ -193,12 +193,9 @@ fn r_g5_without_cross_network_or_a_pool_an_idc_target_is_refused_and_nothing_cha
     let mut with_idc = weir.config.clone();
     with_idc.app().keys = idc(FAR);
     assert_eq!(weir.reload(&with_idc.to_toml()), Reload::Rejected);
-    assert!(
-        weir.log()
-            .contains("\"idc\" targets are outside the balancer's network; set cross_network = true in [balancer]")
-    );
+    weir.says("\"idc\" targets are outside the balancer's network; set cross_network = true in [balancer]");
     with_idc.keys = "cross_network = true".into();
     assert_eq!(weir.reload(&with_idc.to_toml()), Reload::Rejected);
-    assert!(weir.log().contains("there is no IPv4 address that connections to \"idc\" targets can leave from"));
+    weir.says("there is no IPv4 address that connections to \"idc\" targets can leave from");
     assert_eq!(client::ask(web).expect("an answer"), "a");
 }

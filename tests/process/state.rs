@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use weir::control::{Saved, Store};
 
 use crate::support::config::Config;
-use crate::support::wait_until;
 use crate::support::weir::{BINARY, Weir, run};
 
 fn config(state_dir: &Path) -> Config {
@@ -160,6 +159,6 @@ fn a_state_dir_that_changes_is_read_at_the_next_start() {
     let other = dir.path().join("b");
     weir.change(|config| config.keys = format!("state_dir = \"{}\"", other.display()));
     let says = "state_dir of [balancer] changed and is read at start only: restart weir to apply it";
-    wait_until("the log says so", || weir.log().contains(says));
+    weir.says(says);
     assert!(!other.exists());
 }

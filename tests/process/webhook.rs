@@ -144,9 +144,8 @@ fn r_g9_a_target_that_dies_is_reported_until_the_webhook_takes_it_and_then_no_mo
     assert_eq!((&data["targets"], &data["targets_healthy"]), (&json!(2), &json!(1)));
     let metric = |name: &str, reason: &str| weir.metric(name, &[("scaling_group", "asg"), ("reason", reason)]);
     assert_eq!(metric("weir_webhook_attempts_failed_total", "status"), 2);
-    let log = weir.log();
-    assert!(log.contains("it answered 500; the report is sent again"), "{log}");
-    assert!(log.contains("the webhook takes reports again"), "{log}");
+    weir.says("it answered 500; the report is sent again");
+    weir.says("the webhook takes reports again");
 
     // It comes back, the other one dies with it the next time: one report each.
     machines.targets[0].listen();
@@ -220,7 +219,7 @@ fn r_g9_a_stop_says_how_many_reports_it_leaves_and_a_start_reports_what_is_still
     wait_until("an attempt fails", || weir.metric("weir_webhook_attempts_failed_total", &refused) > 0);
     weir.signal("TERM");
     assert!(weir.wait_for_end().success());
-    assert!(weir.log().contains("not delivered to webhooks: weir stops"), "{}", weir.log());
+    weir.says("not delivered to webhooks: weir stops");
 
     let received = Received::default();
     let kept = Arc::clone(&received);

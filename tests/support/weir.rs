@@ -216,8 +216,14 @@ impl Weir {
         self.logged(reason, |entry| entry["reason"] == reason)
     }
 
+    /// What the log has so far: a thread of its own writes it, somewhat later than what it tells of.
     pub fn log(&self) -> String {
         log_of(self.dir.path())
+    }
+
+    /// Waits for a line of the log with this text.
+    pub fn says(&self, text: &str) {
+        wait_until(&format!("the log says {text}"), || self.log().contains(text));
     }
 
     /// Waits for the process's own end.

@@ -158,6 +158,21 @@ fn r_m3_after_a_rename_and_a_reopen_lines_go_to_a_new_file() {
 }
 
 #[test]
+fn a_file_that_is_full_once_it_was_renamed_gives_way_to_a_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, renamed) = (directory.path().join("access.log"), directory.path().join("access.log-20260101"));
+    let to = LogTo::File { path: path.clone(), rotate_bytes: NonZeroU64::new(1_000), rotate_keep: 2 };
+    let (writer, mut sink) = started(&AccessLog { to, format: LogFormat::Json });
+    record(&mut sink, 1);
+    wait_until("the line", || numbers(&path) == [1]);
+    fs::rename(&path, &renamed).unwrap();
+    // About 380 bytes each: two in a file.
+    (2..4).for_each(|number| record(&mut sink, number));
+    stop(&writer, sink);
+    assert_eq!((numbers(&renamed), numbers(&path)), (vec![1, 2], vec![3]));
+}
+
+#[test]
 fn a_reopen_that_fails_keeps_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let (inner, moved) = (directory.path().join("log"), directory.path().join("moved"));
