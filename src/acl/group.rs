@@ -18,7 +18,7 @@ pub struct SecurityGroup {
 /// That it is the same in memory is seen first: a list may have a hundred thousand rules.
 impl PartialEq for SecurityGroup {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || self.rules == other.rules
+        self.is_same(other) || self.rules == other.rules
     }
 }
 
@@ -59,7 +59,7 @@ impl SecurityGroup {
 
     /// Whether it is the same in memory. One that is not may be equal all the same.
     #[must_use]
-    pub fn is(&self, other: &SecurityGroup) -> bool {
+    pub fn is_same(&self, other: &SecurityGroup) -> bool {
         Arc::ptr_eq(&self.rules, &other.rules)
     }
 

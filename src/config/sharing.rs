@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::snapshot::{Listener, Snapshot};
+use super::snapshot::Snapshot;
 use crate::acl::SecurityGroup;
 
 impl Snapshot {
@@ -15,11 +15,10 @@ impl Snapshot {
         share(&mut self.balancer.security_group, &before.balancer.security_group);
         for listener in &mut self.listeners {
             let Some(known) = before.listeners.iter().find(|known| known.name == listener.name) else { continue };
+            // First: what is the same in memory is equal at a glance.
+            share(&mut Arc::make_mut(listener).security_group, &known.security_group);
             if listener == known {
                 *listener = Arc::clone(known);
-            } else {
-                let listener: &mut Listener = Arc::make_mut(listener);
-                share(&mut listener.security_group, &known.security_group);
             }
         }
         self

@@ -33,3 +33,8 @@ pub use error::StartError;
 pub use host::{allowed_cores, ranges};
 pub use run::{DRAIN_DEFAULT, Options, Source, run};
 pub use store::{Fault, Meta, Opened, Outcome, Refused, Saved, Store, StoreError};
+
+/// A time as the API and the reports say it (RFC 3339).
+fn rfc3339(time: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}

@@ -32,7 +32,7 @@ pub struct TargetConnections<S> {
 #[derive(Debug)]
 struct Idle<S> {
     stream: S,
-    made_at: Instant,
+    begun_at: Instant,
     since: Instant,
 }
 
@@ -47,19 +47,19 @@ impl<S: Stream> TargetConnections<S> {
     pub fn take(&mut self, now: Instant, rules: &KeepAlive) -> Option<(S, Instant)> {
         while let Some(idle) = self.idle.pop() {
             if idle.is_usable(now, rules) {
-                return Some((idle.stream, idle.made_at));
+                return Some((idle.stream, idle.begun_at));
             }
         }
         None
     }
 
-    /// Keeps a connection that somebody began to make at `made_at`; the oldest goes when there are too many.
-    pub fn put(&mut self, stream: S, made_at: Instant, now: Instant, rules: &KeepAlive) {
-        let renounced = self.renounced_at.is_some_and(|at| made_at <= at);
-        if renounced || rules.idle_max == 0 || now.duration_since(made_at) >= rules.lifetime {
+    /// Keeps a connection that somebody began to make at `begun_at`; the oldest goes when there are too many.
+    pub fn put(&mut self, stream: S, begun_at: Instant, now: Instant, rules: &KeepAlive) {
+        let renounced = self.renounced_at.is_some_and(|at| begun_at <= at);
+        if renounced || rules.idle_max == 0 || now.duration_since(begun_at) >= rules.lifetime {
             return;
         }
-        let idle = Idle { stream, made_at, since: now };
+        let idle = Idle { stream, begun_at, since: now };
         // This also posts the receive where the last one ended with the response.
         if !idle.is_silent() {
             return;
@@ -135,7 +135,7 @@ impl<S: Stream> Idle<S> {
     fn is_usable(&self, now: Instant, rules: &KeepAlive) -> bool {
         self.is_silent()
             && now.duration_since(self.since) < rules.idle_timeout
-            && now.duration_since(self.made_at) < rules.lifetime
+            && now.duration_since(self.begun_at) < rules.lifetime
     }
 }
 
@@ -168,8 +168,8 @@ mod tests {
         let (second, second_far) = connection();
         connections.put(first, now, now, &RULES);
         connections.put(second, now + seconds(1), now + seconds(1), &RULES);
-        let (taken, made_at) = connections.take(now + seconds(2), &RULES).unwrap();
-        assert_eq!((made_at, connections.len()), (now + seconds(1), 1));
+        let (taken, begun_at) = connections.take(now + seconds(2), &RULES).unwrap();
+        assert_eq!((begun_at, connections.len()), (now + seconds(1), 1));
         second_far.write(b"x");
         assert!(second_far.can_arrive(), "a receive is posted on what was idle");
         drop(taken);

@@ -27,6 +27,6 @@ pub use histogram::merged;
 pub use http::CODE_CLASSES;
 pub use process::Process;
 pub use scrape::{Heartbeat, Scrape};
-pub use security::summed;
+pub use security::sum_of_rules;
 pub use targets::{checks_per_second, worst_state};
 pub use webhooks::WebhookCounts;

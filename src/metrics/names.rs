@@ -137,14 +137,14 @@ metrics! {
     // Webhooks of scaling groups.
     WEBHOOK_REPORTS: Counter "weir_webhook_reports_total" SCALING_GROUP, "Targets that turned unhealthy and are reported to the webhook of their scaling group.";
     WEBHOOK_DELIVERED: Counter "weir_webhook_delivered_total" SCALING_GROUP, "Reports that the webhook took.";
-    WEBHOOK_ATTEMPTS_FAILED: Counter "weir_webhook_attempts_failed_total" SCALING_GROUP_REASON, "Attempts to deliver a report that failed and are made again, by reason.";
+    WEBHOOK_ATTEMPTS_FAILED: Counter "weir_webhook_attempts_failed_total" SCALING_GROUP_REASON, "Attempts to deliver a report that failed, by reason.";
     WEBHOOK_DROPPED: Counter "weir_webhook_dropped_total" SCALING_GROUP_REASON, "Reports that were given up, by reason.";
     WEBHOOK_WAITING: Gauge "weir_webhook_reports_waiting" SCALING_GROUP, "Reports that wait to be delivered.";
 
     // Control.
     CONFIG_REVISION: Gauge "weir_config_revision" &[], "Revision in effect. It grows with each change of what is, by the file or the API, and goes on from the one that was kept.";
     CONFIG_RELOAD: Counter "weir_config_reload_total" &["result"], "Reloads by result. After a failure the config before goes on, unless a stuck shard alone is late.";
-    CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last took effect on every shard; the start counts.";
+    CONFIG_LAST_SUCCESS: Gauge "weir_config_last_reload_success_timestamp_seconds" &[], "When a config last came into effect on every shard: by the start, a change or a reload, be it of a file in which nothing changed.";
     ADMIN_CERTIFICATE_EXPIRY: Gauge "weir_admin_certificate_expiry_timestamp_seconds" &[], "When the certificate of the admin endpoint expires; absent where it has none.";
     DRAINING: Gauge "weir_draining" &[], "1 if the process was asked to stop and finishes what runs.";
     LOG_LINES_DROPPED: Counter "weir_log_lines_dropped_total" &[], "Lines of the log that were dropped because nobody took them from stderr fast enough.";

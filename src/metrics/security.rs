@@ -24,7 +24,7 @@ pub(super) fn write(text: &mut Text, reports: &[Arc<ShardReport>], listeners: &L
 /// A group without rules has nothing to tell.
 fn samples(family: &mut Family, labels: &[&str], reports: &[&SecurityGroupReport]) {
     let Some(group) = reports.first().map(|report| &report.group).filter(|group| !group.is_empty()) else { return };
-    let decided = summed(group, reports);
+    let decided = sum_of_rules(group, reports);
     let mut sample = |rule: &str, action: Action, count| {
         family.sample(&[labels, &[rule, action.as_str()]].concat(), count);
     };
@@ -44,7 +44,7 @@ const BEYOND: &str = "beyond";
 /// What the rules of this group have decided on all shards. For the moment of a reload a shard may still count by another
 /// group, whose rules have other numbers.
 #[must_use]
-pub fn summed(group: &SecurityGroup, reports: &[&SecurityGroupReport]) -> RuleCounts {
+pub fn sum_of_rules(group: &SecurityGroup, reports: &[&SecurityGroupReport]) -> RuleCounts {
     let mut sum = RuleCounts::new(group);
     reports.iter().filter(|report| report.group == *group).for_each(|report| sum.add(&report.counts));
     sum

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use hdrhistogram::Histogram;
 
 use super::targets::STATES;
-use super::{Heartbeat, Process, Scrape, WebhookCounts, names, summed, worst_state};
+use super::{Heartbeat, Process, Scrape, WebhookCounts, names, sum_of_rules, worst_state};
 use crate::access_log::{SinkCounts, WriteCounts};
 use crate::acl::{Action, RULES_COUNTED_MAX, Rule, RuleCounts, SecurityGroup, Verdict};
 use crate::config::{Protocol, TargetKind};
@@ -71,7 +71,7 @@ fn r_a2_of_a_long_security_group_the_first_rules_are_shown_and_the_others_summed
     counts.count(Verdict { allowed: false, rule: None });
     let report = SecurityGroupReport { group: group.clone(), counts };
     let of_another = SecurityGroupReport { group: two_rules(), counts: decided([9, 9], 9) };
-    let sum = summed(&group, &[&report, &of_another, &report]);
+    let sum = sum_of_rules(&group, &[&report, &of_another, &report]);
     assert_eq!(sum.by_rule, [2; RULES_COUNTED_MAX]);
     assert_eq!((sum.beyond, sum.unmatched), (Some([2, 6]), 2));
 }

@@ -253,8 +253,8 @@ impl Ring {
         self.shared.runnable.set(true);
     }
 
-    /// Sockets that somebody holds. Those that were dropped have their descriptor for a turn or two yet, until their last
-    /// completion.
+    /// TCP sockets that somebody holds: those that were dropped have their descriptor for a turn or two yet, until their last
+    /// completion. UDP sockets count until then.
     #[must_use]
     pub fn open_sockets(&self) -> usize {
         let core = self.shared.core.borrow();

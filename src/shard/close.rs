@@ -129,7 +129,7 @@ fn log(
     lasted_us: u64,
 ) {
     let (snapshot, listener) = (shard.snapshot(), connection.listener.config.borrow());
-    let target_group = group.borrow_config();
+    let target_group = group.config();
     shard.access_log.borrow_mut().record(&Entry {
         ended_at_us: unix_us(SystemTime::now()),
         lasted_us,

@@ -62,13 +62,13 @@ pub(super) struct TargetState {
     pub(super) tag: Cell<Option<Tag>>,
 }
 
-/// Where a snapshot has a target that was there before.
-enum Place {
-    AsBefore,
+/// What a snapshot has done to a target that was there before.
+enum Moved {
+    Not,
     /// Connections that are made from now on leave from elsewhere.
-    AnotherWay,
+    ToAnotherWay,
     /// Nothing is known of it yet.
-    AnotherMachine,
+    ToAnotherMachine,
 }
 
 /// Whom a connection or request goes to.
@@ -134,16 +134,17 @@ impl TargetState {
 
     /// Takes over what a snapshot says of where it is. An address is another machine's when its interface was moved there, or
     /// its machine was released and another one has got it.
-    fn relocate(&self, config: &Target, pool: &Arc<[IpAddr]>) -> Place {
+    fn relocate(&self, config: &Target, pool: &Arc<[IpAddr]>) -> Moved {
         let pool = snat_pool(config, pool);
-        let leaves_as_before = self.snat_pool.replace(pool.clone()) == pool;
+        let leaves_as_before = *self.snat_pool.borrow() == pool;
+        self.snat_pool.replace(pool);
         // For a time nobody may know where it is: that is no machine.
         let machine = config.instance_id.as_ref();
         let before = machine.and_then(|now| self.instance_id.replace(Some(Arc::clone(now))));
         match before.filter(|before| machine != Some(before)) {
-            Some(_) => Place::AnotherMachine,
-            None if leaves_as_before => Place::AsBefore,
-            None => Place::AnotherWay,
+            Some(_) => Moved::ToAnotherMachine,
+            None if leaves_as_before => Moved::Not,
+            None => Moved::ToAnotherWay,
         }
     }
 
@@ -240,12 +241,8 @@ impl Group {
         })
     }
 
-    pub(super) fn config(&self) -> Arc<TargetGroup> {
-        Arc::clone(&self.config.borrow())
-    }
-
-    /// As `config`, for what is done for each connection: all shards count on its one `Arc`.
-    pub(super) fn borrow_config(&self) -> Ref<'_, TargetGroup> {
+    /// As of now. Nobody clones its `Arc`, on which all shards count.
+    pub(super) fn config(&self) -> Ref<'_, TargetGroup> {
         Ref::map(self.config.borrow(), |config| &**config)
     }
 
@@ -298,9 +295,9 @@ impl Group {
                 return TargetState::new(target, pool, checking, now);
             };
             match state.relocate(target, pool) {
-                Place::AsBefore => {}
-                Place::AnotherWay => state.idle.borrow_mut().renounce(at),
-                Place::AnotherMachine => {
+                Moved::Not => {}
+                Moved::ToAnotherWay => state.idle.borrow_mut().renounce(at),
+                Moved::ToAnotherMachine => {
                     state.idle.borrow_mut().renounce(at);
                     state.health.replace(TargetHealth::new(checking, now));
                     state.recheck.set(true);

@@ -169,10 +169,10 @@ impl World for Port {
             attempts.made += 1;
             let keep_alive = group.keep_alive();
             if wish.connection == Wanted::Any
-                && let Some((stream, made_at)) = target.idle.borrow_mut().take(self.now(), &keep_alive)
+                && let Some((stream, begun_at)) = target.idle.borrow_mut().take(self.now(), &keep_alive)
             {
                 target.claim().keep_request();
-                return Ok(self.leased(&target, stream, made_at, keep_alive, Use::Again));
+                return Ok(self.leased(&target, stream, begun_at, keep_alive, Use::Again));
             }
             let started = self.now();
             match connect::attempt(&self.shard, group, &target).await {
@@ -226,21 +226,21 @@ impl Port {
         &self,
         target: &Rc<TargetState>,
         stream: TcpStream,
-        made_at: Instant,
+        begun_at: Instant,
         keep_alive: KeepAlive,
         used: Use,
     ) -> Leased {
         self.connection.target.replace(Some(Rc::clone(target)));
         let busy =
             Busy { shard: Rc::clone(&self.shard), connection: Rc::clone(&self.connection), target: Rc::clone(target) };
-        Leased { stream, made_at, keep_alive, used, busy }
+        Leased { stream, begun_at, keep_alive, used, busy }
     }
 }
 
 /// A target's connection while a request uses it.
 pub(super) struct Leased {
     stream: TcpStream,
-    made_at: Instant,
+    begun_at: Instant,
     keep_alive: KeepAlive,
     used: Use,
     busy: Busy,
@@ -296,9 +296,9 @@ impl Lease for Leased {
     }
 
     fn keep(self) {
-        let Leased { stream, made_at, keep_alive, busy, .. } = self;
+        let Leased { stream, begun_at, keep_alive, busy, .. } = self;
         if !busy.target.is_unbound() && !busy.shard.is_draining() {
-            busy.target.idle.borrow_mut().put(stream, made_at, busy.shard.ring.now(), &keep_alive);
+            busy.target.idle.borrow_mut().put(stream, begun_at, busy.shard.ring.now(), &keep_alive);
         }
     }
 }

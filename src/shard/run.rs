@@ -422,9 +422,9 @@ impl Shard {
         self.draining.get()
     }
 
-    /// As of now. Not to be cloned for a connection: all shards count on its one `Arc`.
-    pub(super) fn snapshot(&self) -> Ref<'_, Arc<Snapshot>> {
-        self.snapshot.borrow()
+    /// As of now. Nobody clones its `Arc`, on which all shards count.
+    pub(super) fn snapshot(&self) -> Ref<'_, Snapshot> {
+        Ref::map(self.snapshot.borrow(), |snapshot| &**snapshot)
     }
 
     /// One line for a series of failures, not one each.
@@ -450,7 +450,8 @@ impl Shard {
         change: Transition,
         failure: Option<Failure>,
     ) {
-        let (shard, group, target) = (self.id, &*group.config().name, &*target.label);
+        let config = group.config();
+        let (shard, group, target) = (self.id, &*config.name, &*target.label);
         let (from, to) = (change.from.as_str(), change.to.as_str());
         if let (State::Unhealthy, Some(failure)) = (change.to, failure) {
             let (cause, hint) = (failure.as_str(), failure.hint());

@@ -37,7 +37,7 @@ impl Decisions {
 
     /// The group of another snapshot.
     pub(super) fn apply(&mut self, group: &SecurityGroup) {
-        if !self.group.is(group) {
+        if !self.group.is_same(group) {
             *self = Decisions::of(group);
         }
     }

@@ -3,10 +3,10 @@
 //! ```text
 //!     PEM of a chain --read_chain--> certificates --+--> Certificate --> server: the endpoint's side
 //!     PEM of a key   --read_key----> key -----------'        `--> Flaw: what is wrong, how to mend it
-//!     PEM of issuers --read_chain--> client: the commands' side
+//!     PEM of issuers --read_chain--> client: the side of commands and webhooks
 //! ```
 //!
-//! Pure: bytes and values in, values out; the files are read by whoever names them.
+//! Pure, but for `issuers_of_the_system`: other files are read by whoever names them.
 //! Always: a certificate's key fits it, and neither is ever printed nor quoted by an error.
 #![forbid(unsafe_code)]
 
@@ -58,22 +58,26 @@ pub fn server(certificate: Arc<dyn ResolvesServerCert>) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-/// A client of HTTP/1.1 that trusts certificates of these issuers.
-///
-/// # Errors
-/// There is none among them.
+/// A client that trusts certificates of these issuers; `None` where there is none. It offers no protocol, which is HTTP/1.1 to
+/// every server (RFC 9113, 3.2).
 ///
 /// # Panics
 /// Never: AWS-LC has cipher suites of both versions.
-pub fn client(issuers: RootCertStore) -> Result<Arc<ClientConfig>, Flaw> {
-    let none = |_| Flaw::new("there is no certificate of an issuer in it", "name the file of the issuer's certificate");
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(issuers), provider()).build().map_err(none)?;
+#[must_use]
+pub fn client(issuers: RootCertStore) -> Option<Arc<ClientConfig>> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(issuers), provider()).build().ok()?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("AWS-LC has cipher suites of both versions");
-    let mut config = builder.with_webpki_verifier(verifier).with_no_client_auth();
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-    Ok(Arc::new(config))
+    Some(Arc::new(builder.with_webpki_verifier(verifier).with_no_client_auth()))
+}
+
+/// Whom this system trusts. What cannot be read or used there is left out: others of them may be the one.
+#[must_use]
+pub fn issuers_of_the_system() -> RootCertStore {
+    let mut issuers = RootCertStore::empty();
+    issuers.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    issuers
 }
 
 fn provider() -> Arc<CryptoProvider> {

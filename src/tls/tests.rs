@@ -82,7 +82,7 @@ fn a_certificate_says_when_it_holds() {
 
 #[test]
 fn without_an_issuer_nobody_can_be_trusted() {
-    assert!(client(RootCertStore::empty()).unwrap_err().what.contains("no certificate of an issuer"));
+    assert!(client(RootCertStore::empty()).is_none());
 }
 
 proptest::proptest! {

@@ -132,6 +132,7 @@ fn a_reader_that_stalls_takes_no_more_when_buffers_come_back() {
         drop(socket);
         let sending = std::thread::spawn(move || {
             sender.write_all(&pattern_bytes(0, 0..BYTES)).expect("sent");
+            sender.shutdown(std::net::Shutdown::Write).expect("finished");
             sender
         });
         until(&ring, "it takes the last buffer", || ring.counts().buffers.leased == BUFFERS / 2).await;
@@ -139,12 +140,11 @@ fn a_reader_that_stalls_takes_no_more_when_buffers_come_back() {
         drop((ours, theirs));
         ring.sleep(10 * TICK).await;
         assert_eq!(ring.counts().buffers.leased, 1, "what came back is for those who take it");
-        drop(sending.join().expect("sent"));
         assert!(
             read_to_end(&stream).await.expect("no error") == pattern_bytes(0, 0..BYTES),
             "other bytes than were sent"
         );
-        drop((stream, listener));
+        drop((sending.join().expect("sent"), stream, listener));
         before.again(&ring).await;
     });
 }

@@ -22,7 +22,7 @@ pub(super) fn config(address: &Address, ca_file: Option<&Path>) -> Result<Option
     let place = |file: &Path| format!("--ca-file {}", file.display());
     let issuers = match (address, ca_file) {
         (Address::Https(_), Some(file)) => of_file(file).map_err(|error| format!("{}: {error}", place(file)))?,
-        (Address::Https(_), None) => of_the_system(),
+        (Address::Https(_), None) => tls::issuers_of_the_system(),
         // Whoever names an issuer does not expect the token to leave in the clear.
         (Address::Tcp(to), Some(file)) => {
             return Err(format!(
@@ -33,7 +33,7 @@ pub(super) fn config(address: &Address, ca_file: Option<&Path>) -> Result<Option
         (Address::Tcp(_), None) | (Address::Unix(_), _) => return Ok(None),
     };
     let client = tls::client(issuers);
-    client.map(Some).map_err(|_| format!("this system trusts no issuer of certificates; {NAME_THE_ISSUER}"))
+    client.map(Some).ok_or_else(|| format!("this system trusts no issuer of certificates; {NAME_THE_ISSUER}"))
 }
 
 fn of_file(file: &Path) -> Result<RootCertStore, String> {
@@ -47,13 +47,6 @@ fn of_file(file: &Path) -> Result<RootCertStore, String> {
         issuers.add(certificate).map_err(unusable)?;
     }
     Ok(issuers)
-}
-
-/// What cannot be read or used there is left out: others of them may be the one.
-fn of_the_system() -> RootCertStore {
-    let mut issuers = RootCertStore::empty();
-    issuers.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    issuers
 }
 
 /// The handshake with the endpoint, whose certificate must be for the host of `place`.

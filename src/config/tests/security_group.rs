@@ -186,12 +186,12 @@ fn a_reload_keeps_lists_and_listeners_that_it_leaves_as_they_were() {
         let after = good(text);
         let shared = good(text).sharing_with(&before);
         assert_eq!(Snapshot { cookie_keys: after.cookie_keys.clone(), ..shared.clone() }, after, "it says the same");
-        let balancer = shared.balancer.security_group.is(&before.balancer.security_group);
+        let balancer = shared.balancer.security_group.is_same(&before.balancer.security_group);
         let listeners = ["x", "y"].map(|name| {
             let [old, new] = [&before, &shared].map(|snapshot| {
                 snapshot.listeners.iter().find(|listener| &*listener.name == name).expect("it is there")
             });
-            (Arc::ptr_eq(old, new), new.security_group.is(&old.security_group))
+            (Arc::ptr_eq(old, new), new.security_group.is_same(&old.security_group))
         });
         (balancer, listeners)
     };

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use self::outbox::{Attempt, Ended, Outbox, Queue, Undelivered};
+use self::outbox::{Attempt, Ended, Outbox, QueueFigures, Undelivered};
 use self::report::Report;
 use self::send::{Failed, Outcome};
 use self::turns::{Turn, Watch};
@@ -43,13 +43,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// The queues as they stand, for whoever asks.
 #[derive(Debug, Default)]
-pub(super) struct Queues(Mutex<Vec<Queue>>);
+pub(super) struct Queues(Mutex<Vec<QueueFigures>>);
 
 impl Queues {
     /// For `/metrics`.
     pub(super) fn counts(&self) -> Vec<WebhookCounts> {
         let queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = |queue: &Queue| WebhookCounts {
+        let counts = |queue: &QueueFigures| WebhookCounts {
             scaling_group: Arc::clone(&queue.scaling_group),
             reports: queue.counts.reports,
             delivered: queue.counts.delivered,
@@ -60,7 +60,7 @@ impl Queues {
         queues.iter().map(counts).collect()
     }
 
-    fn set(&self, queues: Vec<Queue>) {
+    fn set(&self, queues: Vec<QueueFigures>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = queues;
     }
 }
@@ -92,7 +92,7 @@ pub(super) async fn run(control: Arc<Control>) {
         // What was in effect at the last look may be of the past.
         courier.follow(&control.state().snapshot);
         courier.send();
-        control.webhooks.set(courier.outbox.queues().collect());
+        control.webhooks.set(courier.outbox.figures().collect());
     }
 }
 
@@ -179,17 +179,19 @@ impl Courier {
                     "{about}: report delivered; the webhook takes reports again"
                 );
             }
-            // The further ones are counted.
-            Ended::Failed { failures: 1, pause } => {
-                let seconds = pause.as_secs_f64();
-                let why = if let Outcome::Failed { said, .. } = outcome { said } else { String::new() };
-                tracing::warn!(
-                    scaling_group,
-                    id,
-                    "webhook {webhook}: {why}; the report is sent again, first in {seconds:.1} s"
-                );
+            Ended::Failed { failures, pause, dropped } => {
+                // The further ones are counted.
+                if failures == 1 {
+                    let seconds = pause.as_secs_f64();
+                    let why = if let Outcome::Failed { said, .. } = outcome { said } else { String::new() };
+                    tracing::warn!(
+                        scaling_group,
+                        id,
+                        "webhook {webhook}: {why}; the report is sent again, first in {seconds:.1} s"
+                    );
+                }
+                say_dropped(dropped);
             }
-            Ended::Failed { .. } => {}
             Ended::Dropped(dropped) => say_dropped(dropped),
         }
     }

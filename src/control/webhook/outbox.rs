@@ -36,11 +36,11 @@ pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 /// The queues, by the name of their scaling group.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    lanes: BTreeMap<Arc<str>, Lane>,
+    queues: BTreeMap<Arc<str>, Queue>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct Queue {
     webhook: WebhookUrl,
     waiting: VecDeque<Report>,
     /// Id of the one that is on its way.
@@ -102,15 +102,15 @@ pub(super) struct Attempt {
 pub(super) enum Ended {
     /// After so many failures in a row.
     Delivered { failures: u32 },
-    /// It is tried again, after this pause at the soonest.
-    Failed { failures: u32, pause: Duration },
+    /// It is tried again, after this pause at the soonest; where there was no room for it, what is dropped is the oldest.
+    Failed { failures: u32, pause: Duration, dropped: Option<(Report, Undelivered)> },
     /// It is not; what else is dropped is in the list.
     Dropped(Vec<(Report, Undelivered)>),
 }
 
-/// What there is to say of a queue.
+/// A queue as it stands, for `/metrics`.
 #[derive(Debug, Clone)]
-pub(super) struct Queue {
+pub(super) struct QueueFigures {
     pub(super) scaling_group: Arc<str>,
     pub(super) waiting: usize,
     pub(super) counts: Counts,
@@ -124,98 +124,97 @@ impl Outbox {
         now: Instant,
     ) -> Vec<(Report, Undelivered)> {
         let (kept, removed): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.lanes).into_iter().partition(|(name, _)| webhooks.contains_key(name));
-        self.lanes = kept;
+            std::mem::take(&mut self.queues).into_iter().partition(|(name, _)| webhooks.contains_key(name));
+        self.queues = kept;
         for (name, webhook) in webhooks {
-            let lane = self.lanes.entry(Arc::clone(name)).or_insert_with(|| Lane::new(webhook, now));
+            let queue = self.queues.entry(Arc::clone(name)).or_insert_with(|| Queue::new(webhook, now));
             // The operator has looked at it, perhaps: it is asked again.
-            lane.is_gone = false;
-            if lane.webhook != *webhook {
-                lane.webhook = webhook.clone();
-                (lane.failures, lane.resumes_at) = (0, now);
+            queue.is_gone = false;
+            if queue.webhook != *webhook {
+                queue.webhook = webhook.clone();
+                (queue.failures, queue.resumes_at) = (0, now);
             }
         }
-        removed.into_values().flat_map(|lane| lane.waiting).map(|report| (report, Undelivered::Removed)).collect()
+        removed.into_values().flat_map(|queue| queue.waiting).map(|report| (report, Undelivered::Removed)).collect()
     }
 
     /// Takes a report; gives what is dropped: that one, or an older one.
     pub(super) fn push(&mut self, report: Report) -> Option<(Report, Undelivered)> {
-        let Some(lane) = self.lanes.get_mut(&report.scaling_group) else { return Some((report, Undelivered::Removed)) };
-        lane.counts.reports += 1;
-        lane.put(report)
+        let Some(queue) = self.queues.get_mut(&report.scaling_group) else {
+            return Some((report, Undelivered::Removed));
+        };
+        queue.counts.reports += 1;
+        queue.put(report)
     }
 
     /// What is to be sent now, and what is too old for it.
     pub(super) fn due(&mut self, now: Instant) -> (Vec<Attempt>, Vec<(Report, Undelivered)>) {
         let mut expired = Vec::new();
-        self.lanes.values_mut().for_each(|lane| lane.expire(now, &mut expired));
-        let room = SENT_MAX.saturating_sub(self.lanes.values().filter(|lane| lane.sent.is_some()).count());
-        let mut ready: Vec<&mut Lane> = self.lanes.values_mut().filter(|lane| lane.is_due(now)).collect();
+        self.queues.values_mut().for_each(|queue| queue.expire(now, &mut expired));
+        let room = SENT_MAX.saturating_sub(self.queues.values().filter(|queue| queue.sent.is_some()).count());
+        let mut ready: Vec<&mut Queue> = self.queues.values_mut().filter(|queue| queue.is_due(now)).collect();
         // Who has waited longest goes first, so that none is left out for its name.
-        ready.sort_by_key(|lane| lane.resumes_at);
-        let attempts = ready.into_iter().take(room).filter_map(Lane::send).collect();
+        ready.sort_by_key(|queue| queue.resumes_at);
+        let attempts = ready.into_iter().take(room).filter_map(Queue::send).collect();
         (attempts, expired)
     }
 
     /// When `due` has something to give, if nothing else happens until then.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        let is_full = self.lanes.values().filter(|lane| lane.sent.is_some()).count() >= SENT_MAX;
-        let wakes_at = |lane: &Lane| {
-            let expires_at = lane.waiting.iter().map(Report::expires_at).min()?;
-            let is_held_up = is_full || lane.sent.is_some();
-            Some(if is_held_up { expires_at } else { expires_at.min(lane.resumes_at) })
+        let is_full = self.queues.values().filter(|queue| queue.sent.is_some()).count() >= SENT_MAX;
+        let wakes_at = |queue: &Queue| {
+            let expires_at = queue.waiting.iter().map(Report::expires_at).min()?;
+            let is_held_up = is_full || queue.sent.is_some();
+            Some(if is_held_up { expires_at } else { expires_at.min(queue.resumes_at) })
         };
-        self.lanes.values().filter_map(wakes_at).min()
+        self.queues.values().filter_map(wakes_at).min()
     }
 
     /// An attempt is over. `random` is from 0 to 1.
     pub(super) fn ended(&mut self, report: Report, outcome: &Outcome, random: f64, now: Instant) -> Ended {
-        let lane = self.lanes.get_mut(&report.scaling_group).filter(|lane| lane.sent.as_ref() == Some(&report.id));
-        let Some(lane) = lane else {
+        let queue = self.queues.get_mut(&report.scaling_group).filter(|queue| queue.sent.as_ref() == Some(&report.id));
+        let Some(queue) = queue else {
             return match outcome {
                 Outcome::Delivered => Ended::Delivered { failures: 0 },
                 Outcome::Gone | Outcome::Failed { .. } => Ended::Dropped(vec![(report, Undelivered::Removed)]),
             };
         };
-        lane.sent = None;
+        queue.sent = None;
         match outcome {
             Outcome::Delivered => {
-                lane.counts.delivered += 1;
-                lane.resumes_at = now;
-                Ended::Delivered { failures: std::mem::take(&mut lane.failures) }
+                queue.counts.delivered += 1;
+                queue.resumes_at = now;
+                Ended::Delivered { failures: std::mem::take(&mut queue.failures) }
             }
             Outcome::Gone => {
-                lane.is_gone = true;
-                lane.waiting.push_front(report);
-                lane.counts.dropped[Undelivered::Gone as usize] += lane.waiting.len() as u64;
-                Ended::Dropped(lane.waiting.drain(..).map(|report| (report, Undelivered::Gone)).collect())
+                queue.is_gone = true;
+                queue.waiting.push_front(report);
+                queue.counts.dropped[Undelivered::Gone as usize] += queue.waiting.len() as u64;
+                Ended::Dropped(queue.waiting.drain(..).map(|report| (report, Undelivered::Gone)).collect())
             }
             Outcome::Failed { why, retry_after, .. } => {
-                lane.counts.failed[*why as usize] += 1;
-                lane.failures = lane.failures.saturating_add(1);
-                let pause = pause(lane.failures, *retry_after, random);
-                lane.resumes_at = now + pause;
-                match lane.put(report) {
-                    None => Ended::Failed { failures: lane.failures, pause },
-                    Some(dropped) => Ended::Dropped(vec![dropped]),
-                }
+                queue.counts.failed[*why as usize] += 1;
+                queue.failures = queue.failures.saturating_add(1);
+                let pause = pause(queue.failures, *retry_after, random);
+                queue.resumes_at = now + pause;
+                Ended::Failed { failures: queue.failures, pause, dropped: queue.put(report) }
             }
         }
     }
 
     /// Each queue as it stands.
-    pub(super) fn queues(&self) -> impl Iterator<Item = Queue> {
-        self.lanes.iter().map(|(name, lane)| Queue {
+    pub(super) fn figures(&self) -> impl Iterator<Item = QueueFigures> {
+        self.queues.iter().map(|(name, queue)| QueueFigures {
             scaling_group: Arc::clone(name),
-            waiting: lane.waiting.len() + usize::from(lane.sent.is_some()),
-            counts: lane.counts,
+            waiting: queue.waiting.len() + usize::from(queue.sent.is_some()),
+            counts: queue.counts,
         })
     }
 }
 
-impl Lane {
+impl Queue {
     fn new(webhook: &WebhookUrl, now: Instant) -> Self {
-        Lane {
+        Queue {
             webhook: webhook.clone(),
             waiting: VecDeque::new(),
             sent: None,

@@ -1,12 +1,13 @@
 //! A report: what a webhook is sent of one target that has turned unhealthy. docs/webhook.md describes it field by field.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::turns::Turn;
+use crate::control::rfc3339;
 use crate::health::Failure;
 
 /// A report is not delivered any more when it is so old. Ours: whoever runs the instances has looked after them by then.
@@ -89,8 +90,4 @@ impl Report {
     pub(super) fn expires_at(&self) -> Instant {
         self.made_at + REPORT_AGE_MAX
     }
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }

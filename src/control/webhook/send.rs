@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt, Full};
@@ -18,11 +19,11 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::aws_lc_rs;
 use tokio::time::timeout;
 
 use super::outbox::Attempt;
 use crate::config::WebhookKeys;
+use crate::tls;
 
 /// Its status is there within this, or the attempt has failed. Ours: a receiver has only to note it. Standard Webhooks, written for the whole internet, has three
 /// times as much.
@@ -117,11 +118,11 @@ async fn post(attempt: &Attempt, keys: &WebhookKeys) -> Result<Response<Incoming
 
 /// The host's certificates are read for each attempt: one that is put there counts from then on.
 async fn https() -> io::Result<Https> {
-    let connector = tokio::task::spawn_blocking(|| {
-        HttpsConnectorBuilder::new().with_provider_and_native_roots(aws_lc_rs::default_provider())
-    });
-    let connector = connector.await.map_err(io::Error::other)??.https_only().enable_http1().build();
-    Ok(one_connection_each().build(connector))
+    let client = tokio::task::spawn_blocking(|| tls::client(tls::issuers_of_the_system()));
+    let trusts_nobody = || io::Error::other("this host trusts no issuer of certificates; install ca-certificates");
+    let client = client.await.map_err(io::Error::other)?.ok_or_else(trusts_nobody)?;
+    let builder = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(client));
+    Ok(one_connection_each().build(builder.https_only().enable_http1().build()))
 }
 
 fn one_connection_each() -> hyper_util::client::legacy::Builder {

@@ -45,7 +45,7 @@ fn r_g3_an_address_that_is_another_machines_starts_over_and_one_whose_machine_is
 
 /// A target as a snapshot and its checks have it.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
+struct Given {
     zone: Option<&'static str>,
     weight: u8,
     healthy: bool,
@@ -53,13 +53,13 @@ struct Standing {
 
 const HERE: &str = "gz-3";
 
-fn any_standing() -> impl Strategy<Value = Standing> {
+fn any_given() -> impl Strategy<Value = Given> {
     let zone = prop_oneof![Just(Some(HERE)), Just(Some("gz-4")), Just(None)];
-    (zone, 0..4_u8, any::<bool>()).prop_map(|(zone, weight, healthy)| Standing { zone, weight, healthy })
+    (zone, 0..4_u8, any::<bool>()).prop_map(|(zone, weight, healthy)| Given { zone, weight, healthy })
 }
 
-fn zoned(algorithm: &str, targets: &[Standing]) -> Snapshot {
-    let target = |(number, target): (usize, &Standing)| {
+fn zoned(algorithm: &str, targets: &[Given]) -> Snapshot {
+    let target = |(number, target): (usize, &Given)| {
         let zone = target.zone.map(|zone| format!(",zone='{zone}'")).unwrap_or_default();
         format!("{{address='10.0.0.{}',port=80,weight={}{zone}}}", number + 1, target.weight)
     };
@@ -78,7 +78,7 @@ proptest! {
     #[test]
     fn r_b3_r_w1_while_one_of_the_own_zone_may_serve_no_other_zone_gets_anything(
         algorithm in prop_oneof![Just("weighted_round_robin"), Just("least_connections")],
-        rounds in prop::collection::vec(prop::collection::vec(any_standing(), 1..8), 1..6),
+        rounds in prop::collection::vec(prop::collection::vec(any_given(), 1..8), 1..6),
     ) {
         let first = zoned(algorithm, &rounds[0]);
         let group = Group::new(&first.groups[0], 0);
@@ -90,8 +90,8 @@ proptest! {
                 group.observe(target, outcome, &check);
             }
             let targets = group.targets();
-            let serves = |standing: &Standing| standing.weight > 0 && standing.healthy;
-            let at_home = |standing: &Standing| standing.zone == Some(HERE);
+            let serves = |standing: &Given| standing.weight > 0 && standing.healthy;
+            let at_home = |standing: &Given| standing.zone == Some(HERE);
             let stays = standings.iter().any(|standing| serves(standing) && at_home(standing));
             let one_is_healthy = standings.iter().any(serves);
             for _ in 0..30 {

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::recent::{self, Latencies, Then};
 use super::targets::{checks_per_second, of_target, worst};
-use super::{BalancerView, RevisionView, View, micros, rfc3339, seconds};
+use super::{BalancerView, RevisionView, View, micros, seconds};
 use crate::config::{Algorithm, Listener, Target, TargetGroup};
+use crate::control::rfc3339;
 use crate::control::shards::{Handle, Life};
 use crate::health::{Failure, Reason, State};
 use crate::l7::Why;

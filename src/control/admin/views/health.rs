@@ -3,8 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::micros;
 use super::targets::worst;
-use super::{micros, rfc3339};
+use crate::control::rfc3339;
 use crate::health::{Failure, LastCheck, Reason, State};
 use crate::schema;
 use crate::shard::TargetReport;

@@ -12,13 +12,14 @@ mod shards;
 mod targets;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::{Scheme, SecurityGroupDrop, Snapshot};
 use crate::control::reports::Reports;
+use crate::control::rfc3339;
 use crate::control::state::{Control, Phase, Revision};
 use crate::schema;
 use security::{SecurityGroupView, security_group};
@@ -128,10 +129,6 @@ impl From<&Revision> for RevisionView {
             what: revision.what.clone(),
         }
     }
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// To the microsecond: 0.3 is 0.3.

@@ -64,7 +64,7 @@ pub(super) fn security_group<'r>(
     if group.is_empty() {
         return None;
     }
-    let decided = metrics::summed(group, &reports.collect::<Vec<_>>());
+    let decided = metrics::sum_of_rules(group, &reports.collect::<Vec<_>>());
     let rules = group.rules().iter().zip(&decided.by_rule).enumerate();
     Some(SecurityGroupView {
         rules: rules.map(|(index, (rule, count))| shown(index + 1, rule, *count)).collect(),

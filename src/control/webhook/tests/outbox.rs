@@ -51,7 +51,7 @@ fn r_g9_a_report_is_sent_until_it_is_taken_with_pauses_that_double() {
         assert!(outbox.due(now).0.is_empty(), "one at a time");
         let most = (PAUSE_FIRST * (1 << (failures - 1))).min(PAUSE_MAX);
         let ended = outbox.ended(attempt.report, &refused(None), 1.0, now);
-        assert_eq!(ended, Ended::Failed { failures, pause: most });
+        assert_eq!(ended, Ended::Failed { failures, pause: most, dropped: None });
         assert_eq!(outbox.wakes_at(), Some(now + most));
         assert!(outbox.due(now + most - Duration::from_nanos(1)).0.is_empty());
         now += most;
@@ -59,7 +59,7 @@ fn r_g9_a_report_is_sent_until_it_is_taken_with_pauses_that_double() {
     let attempt = sent(&mut outbox, now);
     assert_eq!(outbox.ended(attempt.report, &Outcome::Delivered, 1.0, now), Ended::Delivered { failures: 12 });
     assert_eq!((outbox.wakes_at(), outbox.due(now + REPORT_AGE_MAX).0.len()), (None, 0));
-    let counts = outbox.queues().next().expect("a queue").counts;
+    let counts = outbox.figures().next().expect("a queue").counts;
     assert_eq!((counts.reports, counts.delivered, counts.failed[Failed::Status as usize]), (1, 1, 12));
 }
 
@@ -99,7 +99,7 @@ fn r_g9_a_report_is_given_up_after_an_hour_and_one_that_is_on_its_way_is_not() {
     outbox.ended(attempt.report, &refused(None), 0.0, late);
     let (attempts, expired) = outbox.due(late);
     assert_eq!((attempts.len(), expired.len()), (0, 1), "now it is too old as well");
-    assert_eq!(outbox.queues().next().expect("a queue").counts.dropped[Undelivered::Expired as usize], 2);
+    assert_eq!(outbox.figures().next().expect("a queue").counts.dropped[Undelivered::Expired as usize], 2);
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn r_g9_a_full_queue_loses_its_oldest_report() {
     // The oldest has failed, so it is the last in the queue.
     let oldest = sent(&mut outbox, now).report;
     assert_eq!(outbox.push(report("asg", WAITING_MAX, now)), None);
-    let Ended::Dropped(dropped) = outbox.ended(oldest, &refused(None), 0.0, now) else { panic!("there is no room") };
-    assert_eq!(
-        dropped.iter().map(|(report, why)| (&*report.id, *why)).collect::<Vec<_>>(),
-        [("msg_0", Undelivered::QueueFull)]
-    );
+    let Ended::Failed { failures: 1, dropped: Some(dropped), .. } = outbox.ended(oldest, &refused(None), 0.0, now)
+    else {
+        panic!("there is no room, and it has failed")
+    };
+    assert_eq!((&*dropped.0.id, dropped.1), ("msg_0", Undelivered::QueueFull));
     let dropped = outbox.push(report("asg", WAITING_MAX + 1, now)).expect("there is no room");
     assert_eq!((&*dropped.0.id, dropped.1), ("msg_1", Undelivered::QueueFull));
-    assert_eq!(outbox.queues().next().map(|queue| queue.waiting), Some(WAITING_MAX));
+    assert_eq!(outbox.figures().next().map(|queue| queue.waiting), Some(WAITING_MAX));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn r_g9_what_waits_goes_to_the_new_url_at_once_and_nowhere_when_its_scaling_grou
         removed.iter().map(|(report, why)| (&*report.id, *why)).collect::<Vec<_>>(),
         [("msg_1", Undelivered::Removed)]
     );
-    assert_eq!(outbox.queues().count(), 0);
+    assert_eq!(outbox.figures().count(), 0);
     // One of the same name is another one: what was on its way is not its own.
     outbox.follow(&to(&[("asg", "http://b/")]), now);
     let ended = outbox.ended(attempt.report, &refused(None), 1.0, now);
@@ -279,9 +279,10 @@ impl Model {
                         assert_eq!(outcome, Outcome::Delivered);
                         assert!(self.ended.insert(id));
                     }
-                    Ended::Failed { pause, .. } => {
+                    Ended::Failed { pause, dropped, .. } => {
                         assert!(pause <= RETRY_AFTER_MAX && stayed);
                         self.not_before.insert(group, self.now + pause);
+                        self.end(dropped);
                     }
                     Ended::Dropped(dropped) => self.end(dropped),
                 }
@@ -304,7 +305,7 @@ impl Model {
             self.on_the_way.push((attempt, true));
         }
         assert!(self.outbox.wakes_at().is_none_or(|at| at > self.now), "nothing is left to do now");
-        let of_outbox: usize = self.outbox.queues().map(|queue| queue.waiting).sum();
+        let of_outbox: usize = self.outbox.figures().map(|queue| queue.waiting).sum();
         let orphans = self.on_the_way.iter().filter(|(_, stayed)| !stayed).count();
         assert_eq!(self.pushed, self.ended.len() + of_outbox + orphans, "none is lost");
     }
