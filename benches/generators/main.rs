@@ -15,6 +15,8 @@ mod ending;
 #[path = "../side_by_side/load/mod.rs"]
 #[allow(dead_code, reason = "the targets behind balancers are not for here")]
 mod load;
+#[path = "../side_by_side/median.rs"]
+mod median;
 #[path = "../side_by_side/proc.rs"]
 #[allow(dead_code, reason = "memory and balancers' cores are not for here")]
 mod proc;
@@ -22,15 +24,16 @@ mod proc;
 #[allow(dead_code, reason = "reloads are not for here")]
 mod process;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
 
 use ending::Result;
 use load::{Ask, Generator, Load, Outcome, Program, Reuse};
+use median::median;
 use proc::Machine;
-use process::{ANYTHING, BALANCER_CORE, Process, free_ports, pinned};
+use process::{ANYTHING, BALANCER_CORE, Process, free_ports, pinned, release_dir};
 
 #[derive(Parser)]
 #[command(name = "generators", about = "weir-loadgen beside wrk on the same server")]
@@ -148,10 +151,10 @@ fn print(case: &Case, generators: &[Generator], turns: &[Vec<Turn>]) {
         ms => format!("{} connections, {ms} ms", case.connections),
     };
     let cpu = |turn: &Turn| turn.cpu_us_per_request;
-    let ratios = turns[1].iter().zip(&turns[0]).map(|(wrk, ours)| cpu(wrk) / cpu(ours)).collect();
-    let ratio = format!("{:.2}", median(ratios));
+    let ratios: Vec<f64> = turns[1].iter().zip(&turns[0]).map(|(wrk, ours)| cpu(wrk) / cpu(ours)).collect();
+    let ratio = format!("{:.2}", median(&ratios));
     for (index, (generator, turns)) in generators.iter().zip(turns).enumerate() {
-        let of = |figure: &dyn Fn(&Turn) -> f64| median(turns.iter().map(figure).collect());
+        let of = |figure: &dyn Fn(&Turn) -> f64| median(&turns.iter().map(figure).collect::<Vec<f64>>());
         let first = generator.version.split_whitespace().next().unwrap_or_default();
         println!(
             "{:>22} {first:14} {:>10.2} {:>11} {:>11.0} {:>9.0} {:>9.0}",
@@ -167,20 +170,4 @@ fn print(case: &Case, generators: &[Generator], turns: &[Vec<Turn>]) {
             println!("warning: {first}: {errors} requests failed");
         }
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        length if length % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
-}
-
-/// `target/release`, also where the target directory was moved: two above this program in `target/<profile>/deps`.
-fn release_dir() -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.join("release")));
-    beside.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release"))
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::measured::{Figure, Turn};
+use crate::median::median;
 use crate::peers::Kind;
 use crate::scenarios::Scenario;
 
@@ -101,17 +102,6 @@ fn warnings(scenario: &Scenario, peer: Kind, turns: &[Turn]) -> Vec<String> {
 
 fn column(turns: &[Turn], peer: Kind, figure: Figure) -> Vec<f64> {
     turns.iter().filter(|turn| turn.peer == peer).map(|turn| figure.of(&turn.measured)).collect()
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => sorted[middle],
-        _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-    }
 }
 
 fn spread(values: &[f64]) -> f64 {

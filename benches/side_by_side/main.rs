@@ -16,6 +16,7 @@ mod comparison;
 mod ending;
 mod load;
 mod measured;
+mod median;
 mod peers;
 mod proc;
 mod process;
@@ -36,6 +37,7 @@ use ending::Result;
 use load::{Generator, Targets};
 use peers::{Contender, Ground, Kind};
 use proc::Machine;
+use process::release_dir;
 use session::{Extent, Session};
 
 #[derive(Parser)]
@@ -174,10 +176,4 @@ fn stand_aside() -> Result<()> {
     sched_setaffinity(None, &cores)
         .map_err(|error| format!("core {}: {error}; a second core is needed", process::TARGET_CORE))?;
     scenarios::idle::raise_descriptor_limit()
-}
-
-/// `target/release`, also where the target directory was moved: two above this program in `target/<profile>/deps`.
-fn release_dir() -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.join("release")));
-    beside.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release"))
 }

@@ -90,6 +90,12 @@ pub fn pinned(core: usize, program: &Path) -> Command {
     command
 }
 
+/// `target/release`, also where the target directory was moved: two above this program in `target/<profile>/deps`.
+pub fn release_dir() -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.ancestors().nth(3)?.join("release")));
+    beside.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release"))
+}
+
 /// Looks in PATH, and where daemons live, which is not in everybody's PATH.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -9,6 +9,7 @@ mod comparison;
 mod ending;
 mod load;
 mod measured;
+mod median;
 mod peers;
 mod proc;
 mod process;

@@ -162,7 +162,7 @@ fn open_loop_holds_its_rate() {
     let server = Server::start("");
     let (report, results) = results(&server.address, "-c 4 --pipeline 64 --rate 2000 --duration 1s");
     assert!((1_990..=2_000).contains(&(results.requests + results.unsent)), "{report}");
-    assert!(results.service.is_some() && results.errors.is_empty() && results.requests > results.unsent, "{report}");
+    assert!(results.service.is_some() && results.errors.is_empty() && results.unsent <= 100, "{report}");
 }
 
 #[test]

@@ -190,9 +190,12 @@ impl LogFile {
     }
 }
 
-/// `path.N-1` becomes `path.N` and so on, `path` becomes `path.1`. What is not there need not be moved: whoever renamed the
-/// log itself, as logrotate does, set it aside.
+/// `path.N-1` becomes `path.N` and so on, `path` becomes `path.1`. Where somebody renamed the log itself, as logrotate does, it is
+/// set aside already.
 fn rename_all(path: &Path, keep: u16) -> io::Result<()> {
+    if !path.try_exists()? {
+        return Ok(());
+    }
     if keep == 0 {
         return unless_missing(fs::remove_file(path));
     }

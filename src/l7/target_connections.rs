@@ -43,7 +43,7 @@ impl<S> Default for TargetConnections<S> {
 }
 
 impl<S: Stream> TargetConnections<S> {
-    /// The newest that may be used, and when it was made.
+    /// The newest that may be used, and when somebody began to make it.
     pub fn take(&mut self, now: Instant, rules: &KeepAlive) -> Option<(S, Instant)> {
         while let Some(idle) = self.idle.pop() {
             if idle.is_usable(now, rules) {

@@ -241,7 +241,7 @@ impl Group {
         })
     }
 
-    /// As of now. Nobody clones its `Arc`, on which all shards count.
+    /// As of now: borrowed, not cloned, as all shards count on its one `Arc`.
     pub(super) fn config(&self) -> Ref<'_, TargetGroup> {
         Ref::map(self.config.borrow(), |config| &**config)
     }

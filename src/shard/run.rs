@@ -422,7 +422,7 @@ impl Shard {
         self.draining.get()
     }
 
-    /// As of now. Nobody clones its `Arc`, on which all shards count.
+    /// As of now: borrowed, not cloned, as all shards count on its one `Arc`.
     pub(super) fn snapshot(&self) -> Ref<'_, Snapshot> {
         Ref::map(self.snapshot.borrow(), |snapshot| &**snapshot)
     }

@@ -329,12 +329,12 @@ impl SimWorld {
         .await
     }
 
-    fn lease_of(&self, target: usize, stream: Watched, made_at: Instant, reused: bool) -> SimLease {
+    fn lease_of(&self, target: usize, stream: Watched, begun_at: Instant, reused: bool) -> SimLease {
         self.watch.begin(self.clock.at());
         self.watch.moves.set(self.watch.moves.get() + 1);
         self.last_was_reused.set(reused);
         let (targets, clock) = (Rc::clone(&self.targets), Rc::clone(&self.clock));
-        SimLease { stream, target, targets, clock, keep_alive: self.settings.keep_alive, made_at, reused }
+        SimLease { stream, target, targets, clock, keep_alive: self.settings.keep_alive, begun_at, reused }
     }
 }
 
@@ -418,9 +418,9 @@ impl World for SimWorld {
             let Some(&target) = self.dice.borrow_mut().choice(&left) else { break };
             if wish.connection == Wanted::Any {
                 let taken = self.targets[target].idle.borrow_mut().take(self.now(), &self.settings.keep_alive);
-                if let Some((stream, made_at)) = taken {
+                if let Some((stream, begun_at)) = taken {
                     self.reused.set(self.reused.get() + 1);
-                    return Ok(self.lease_of(target, stream, made_at, true));
+                    return Ok(self.lease_of(target, stream, begun_at, true));
                 }
             } else {
                 assert!(self.last_was_reused.get(), "only an idle connection may fail without being at fault");
@@ -470,7 +470,7 @@ pub struct SimLease {
     targets: Rc<Vec<Target>>,
     clock: Rc<Clock>,
     keep_alive: KeepAlive,
-    made_at: Instant,
+    begun_at: Instant,
     reused: bool,
 }
 
@@ -500,7 +500,7 @@ impl Lease for SimLease {
     }
 
     fn keep(self) {
-        let SimLease { stream, target, targets, clock, keep_alive, made_at, .. } = self;
-        targets[target].idle.borrow_mut().put(stream, made_at, clock.now(), &keep_alive);
+        let SimLease { stream, target, targets, clock, keep_alive, begun_at, .. } = self;
+        targets[target].idle.borrow_mut().put(stream, begun_at, clock.now(), &keep_alive);
     }
 }

@@ -129,14 +129,14 @@ fn r_m3_rotation_by_size_and_reopening_lose_no_line_of_a_request() {
     wait_until("it was rotated twice", || directory.path().join("access.log.2").exists());
     let outcome = load.stop();
     assert!(outcome.failures.is_empty(), "{:?}", outcome.failures.first());
-    weir.wait_for_connections(0);
+    let written = || -> usize {
+        let files = fs::read_dir(directory.path()).expect("our own directory");
+        files.map(|file| lines(&file.expect("readable").path()).len()).sum()
+    };
     // A shard waits for nobody: where the writer gets no time on a busy machine, lines are dropped, and counted.
-    let without_line = weir.metric("weir_access_log_dropped_total", &[("reason", "queue_full")]);
-    weir.signal("TERM");
-    weir.wait_for_end();
-    let files = fs::read_dir(directory.path()).expect("our own directory");
-    let written: usize = files.map(|file| lines(&file.expect("readable").path()).len()).sum();
-    assert_eq!(written + without_line, outcome.answers["a"], "a line each");
+    let without_line = || weir.metric("weir_access_log_dropped_total", &[("reason", "queue_full")]);
+    wait_until("a line each", || written() + without_line() == outcome.answers["a"]);
+    assert!(without_line() < written(), "most are there");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn r_g9_a_target_that_dies_is_reported_until_the_webhook_takes_it_and_then_no_mo
     assert_eq!((&data["targets"], &data["targets_healthy"]), (&json!(2), &json!(1)));
     let metric = |name: &str, reason: &str| weir.metric(name, &[("scaling_group", "asg"), ("reason", reason)]);
     assert_eq!(metric("weir_webhook_attempts_failed_total", "status"), 2);
-    weir.says("it answered 500; the report is sent again");
+    weir.says("it answered 500; the next attempt is in");
     weir.says("the webhook takes reports again");
 
     // It comes back, the other one dies with it the next time: one report each.

@@ -112,7 +112,7 @@ fn a_sender_that_waits_for_answers_loses_nothing() {
 
 #[test]
 fn a_reader_that_stalls_holds_its_share_and_goes_on() {
-    /// So many fit into the socket's own buffer: they arrive, however late the ring looks.
+    /// So many fit into the socket's own buffer while it is empty: they arrive, however late the ring looks.
     const FIT: u64 = 50;
     on_ring(|ring| async move {
         let before = Before::now();

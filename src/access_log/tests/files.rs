@@ -166,10 +166,15 @@ fn a_file_that_is_full_once_it_was_renamed_gives_way_to_a_new_one() {
     record(&mut sink, 1);
     wait_until("the line", || numbers(&path) == [1]);
     fs::rename(&path, &renamed).unwrap();
+    let set_aside = [1, 2].map(|number| directory.path().join(format!("access.log.{number}")));
+    set_aside.iter().for_each(|path| fs::write(path, path.to_str().unwrap()).unwrap());
     // About 380 bytes each: two in a file.
     (2..4).for_each(|number| record(&mut sink, number));
     stop(&writer, sink);
     assert_eq!((numbers(&renamed), numbers(&path)), (vec![1, 2], vec![3]));
+    for path in set_aside {
+        assert_eq!(fs::read_to_string(&path).unwrap(), path.to_str().unwrap(), "none goes where none comes");
+    }
 }
 
 #[test]

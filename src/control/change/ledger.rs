@@ -113,8 +113,8 @@ impl Desired {
     pub(super) fn like_at_start(self, old: &Snapshot) -> Desired {
         let (cores, state_dir) = (old.cores.clone(), old.state_dir.clone());
         let admin = old.admin.renewed(&self.base.admin);
-        let base = Snapshot { cores, admin, state_dir, ..Snapshot::clone(&self.base) };
-        Desired { base: Arc::new(base.sharing_with(old)), ..self }
+        let base = Snapshot { cores, admin, state_dir, ..Arc::unwrap_or_clone(self.base) };
+        Desired { base: Arc::new(base.sharing_with(old)), text: self.text, kept: self.kept }
     }
 
     fn settled(mut self) -> Desired {

@@ -187,7 +187,7 @@ impl Courier {
                     tracing::warn!(
                         scaling_group,
                         id,
-                        "webhook {webhook}: {why}; the report is sent again, first in {seconds:.1} s"
+                        "webhook {webhook}: {why}; the next attempt is in {seconds:.1} s"
                     );
                 }
                 say_dropped(dropped);

@@ -102,7 +102,8 @@ pub(super) struct Attempt {
 pub(super) enum Ended {
     /// After so many failures in a row.
     Delivered { failures: u32 },
-    /// It is tried again, after this pause at the soonest; where there was no room for it, what is dropped is the oldest.
+    /// The next attempt comes after this pause at the soonest. Where there was no room for the report, the oldest is dropped,
+    /// be it this one.
     Failed { failures: u32, pause: Duration, dropped: Option<(Report, Undelivered)> },
     /// It is not; what else is dropped is in the list.
     Dropped(Vec<(Report, Undelivered)>),

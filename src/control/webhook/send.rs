@@ -119,7 +119,11 @@ async fn post(attempt: &Attempt, keys: &WebhookKeys) -> Result<Response<Incoming
 /// The host's certificates are read for each attempt: one that is put there counts from then on.
 async fn https() -> io::Result<Https> {
     let client = tokio::task::spawn_blocking(|| tls::client(tls::issuers_of_the_system()));
-    let trusts_nobody = || io::Error::other("this host trusts no issuer of certificates; install ca-certificates");
+    let trusts_nobody = || {
+        io::Error::other(
+            "this host trusts no issuer of certificates: install ca-certificates, or look at SSL_CERT_FILE and SSL_CERT_DIR",
+        )
+    };
     let client = client.await.map_err(io::Error::other)?.ok_or_else(trusts_nobody)?;
     let builder = HttpsConnectorBuilder::new().with_tls_config(Arc::unwrap_or_clone(client));
     Ok(one_connection_each().build(builder.https_only().enable_http1().build()))

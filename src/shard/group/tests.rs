@@ -82,30 +82,30 @@ proptest! {
     ) {
         let first = zoned(algorithm, &rounds[0]);
         let group = Group::new(&first.groups[0], 0);
-        for standings in &rounds {
-            apply(&group, &zoned(algorithm, standings));
+        for targets_given in &rounds {
+            apply(&group, &zoned(algorithm, targets_given));
             let check = group.config().health_check.clone().expect("tcp checks are the default");
-            for (target, standing) in group.targets().iter().zip(standings) {
-                let outcome = if standing.healthy { Ok(Duration::ZERO) } else { Err(Failure::Refused) };
+            for (target, given) in group.targets().iter().zip(targets_given) {
+                let outcome = if given.healthy { Ok(Duration::ZERO) } else { Err(Failure::Refused) };
                 group.observe(target, outcome, &check);
             }
             let targets = group.targets();
-            let serves = |standing: &Given| standing.weight > 0 && standing.healthy;
-            let at_home = |standing: &Given| standing.zone == Some(HERE);
-            let stays = standings.iter().any(|standing| serves(standing) && at_home(standing));
-            let one_is_healthy = standings.iter().any(serves);
+            let serves = |given: &Given| given.weight > 0 && given.healthy;
+            let at_home = |given: &Given| given.zone == Some(HERE);
+            let stays = targets_given.iter().any(|given| serves(given) && at_home(given));
+            let one_is_healthy = targets_given.iter().any(serves);
             for _ in 0..30 {
                 let Pick::Target(picked) = group.pick(&[], [10, 1, 0, 1].into()) else {
-                    prop_assert!(standings.iter().all(|standing| standing.weight == 0), "{:?}", standings);
+                    prop_assert!(targets_given.iter().all(|given| given.weight == 0), "{:?}", targets_given);
                     continue;
                 };
                 // It stays open: least_connections goes elsewhere next, as far as it may.
                 picked.claim().keep();
                 let index = targets.iter().position(|target| Rc::ptr_eq(target, &picked)).expect("it is one of them");
-                let standing = standings[index];
-                prop_assert!(standing.weight > 0);
-                prop_assert!(!one_is_healthy || standing.healthy, "{standing:?} of {standings:?}");
-                prop_assert!(!stays || at_home(&standing), "{standing:?} of {standings:?}");
+                let given = targets_given[index];
+                prop_assert!(given.weight > 0);
+                prop_assert!(!one_is_healthy || given.healthy, "{given:?} of {targets_given:?}");
+                prop_assert!(!stays || at_home(&given), "{given:?} of {targets_given:?}");
             }
         }
     }
