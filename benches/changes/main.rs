@@ -34,7 +34,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use ending::{Result, go_on};
-use load::{Ask, Generator, Load, Program, Reuse, Targets};
+use load::{Ask, Generator, Load, Outcome, Program, Reuse, Targets};
 use median::median;
 use proc::Machine;
 use process::{Process, free_ports, release_dir};
@@ -45,6 +45,8 @@ const GROUPS: usize = 100;
 const TARGETS_EACH: usize = 10;
 const BATCH: usize = 500;
 const REQUESTS_A_SECOND: f64 = 3_000.0;
+/// As long as this without a change.
+const AT_REST: Duration = Duration::from_secs(5);
 /// The load is there ahead of the first change.
 const HEAD_START: Duration = Duration::from_secs(1);
 /// From one round to the next, so that changes do not queue, nor are they refused for their number.
@@ -98,6 +100,7 @@ fn run(args: &Args) -> Result<()> {
     weir.answers(admin, ("127.0.0.1", "/readyz"))?;
 
     let load = Load { connections: 32, ask: Ask::Get(load::SMALL), reuse: Reuse::Kept, rate: Some(REQUESTS_A_SECOND) };
+    let at_rest = generator.drive(listeners[0], &load, AT_REST)?;
     let length = HEAD_START + args.rounds * (PAUSE + ROUND);
     let (figures, ended_early, outcome) = std::thread::scope(|scope| {
         let loaded = scope.spawn(|| generator.drive(listeners[0], &load, length).map_err(|error| error.to_string()));
@@ -121,7 +124,13 @@ fn run(args: &Args) -> Result<()> {
     if outcome.errors > 0 {
         println!("warning: no request may fail for a change");
     }
-    println!("{} requests meanwhile, {} failed, p99 {:.0} us", outcome.requests, outcome.errors, outcome.p99_us);
+    println!("{} requests meanwhile, {} failed", outcome.requests, outcome.errors);
+    let ratio = |of: fn(&Outcome) -> f64| of(&outcome) / of(&at_rest);
+    println!(
+        "their latency over that at rest: p50 {:.2}, p99 {:.2}",
+        ratio(|load| load.p50_us),
+        ratio(|load| load.p99_us)
+    );
     Ok(())
 }
 

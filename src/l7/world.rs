@@ -120,19 +120,21 @@ pub struct Terms {
     /// What that listener does with requests.
     pub http: Arc<Http>,
     /// Its rules, as this shard has them for itself.
-    pub router: Router,
+    pub router: Rc<Router>,
 }
 
 impl Terms {
-    /// Those of a listener, if it serves HTTP.
+    /// Those of a listener, if it serves HTTP. Where it does what it did under the terms `before`, the shard keeps its copy of the
+    /// rules: to copy those of all listeners at each change would keep its connections waiting.
     #[must_use]
-    pub fn new(snapshot: &Arc<Snapshot>, listener: &Arc<Listener>) -> Option<Self> {
+    pub fn new(snapshot: &Arc<Snapshot>, listener: &Arc<Listener>, before: Option<&Terms>) -> Option<Self> {
         let Service::Http(http) = &listener.service else { return None };
+        let as_before = before.filter(|before| Arc::ptr_eq(&before.http, http));
         Some(Terms {
             snapshot: Arc::clone(snapshot),
             listener: Arc::clone(listener),
             http: Arc::clone(http),
-            router: http.router.of_one_shard(),
+            router: as_before.map_or_else(|| Rc::new(http.router.of_one_shard()), |before| Rc::clone(&before.router)),
         })
     }
 
@@ -191,4 +193,36 @@ pub trait Lease {
 
     /// The request is over and the connection fit for another one.
     fn keep(self);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Mode, parse};
+
+    #[test]
+    fn a_shard_keeps_its_copy_of_rules_that_stay_as_they_were() {
+        let text = |status: u16, retries: u8| {
+            format!(
+                "[[listener]]\nname='web'\nprotocol='http'\naddress='127.0.0.1:80'\n\
+                 default_action={{forward='app'}}\n\
+                 [[listener.rule]]\npriority=1\npath='/x'\naction={{fixed_response={{status={status}}}}}\n\
+                 [[target_group]]\nname='app'\nprotocol='http'\nretries={retries}\n"
+            )
+        };
+        let snapshot = |text: &str| parse("t", text, Mode::Run).unwrap_or_else(|errors| panic!("{errors}"));
+        let terms = |snapshot: &Arc<Snapshot>, before| Terms::new(snapshot, &snapshot.listeners[0], before).unwrap();
+        let first = Arc::new(snapshot(&text(404, 1)));
+        let before = terms(&first, None);
+        let another_group = Arc::new(snapshot(&text(404, 2)).sharing_with(&first));
+        assert!(Rc::ptr_eq(&terms(&another_group, Some(&before)).router, &before.router));
+        let another_rule = Arc::new(snapshot(&text(410, 1)).sharing_with(&first));
+        let after = terms(&another_rule, Some(&before));
+        assert!(!Rc::ptr_eq(&after.router, &before.router) && *after.router == router_of(&another_rule));
+    }
+
+    fn router_of(snapshot: &Snapshot) -> Router {
+        let Service::Http(http) = &snapshot.listeners[0].service else { panic!("it serves http") };
+        http.router.clone()
+    }
 }

@@ -322,7 +322,8 @@ impl Shard {
                 Service::FlashPolicy(policy) => (None, Some(Rc::from(&**policy))),
                 Service::Http(_) => (None, None),
             };
-            let terms = Terms::new(snapshot, config).map(Rc::new);
+            let known = before.get(&config.name).and_then(|known| known.serving.borrow().terms.clone());
+            let terms = Terms::new(snapshot, config, known.as_deref()).map(Rc::new);
             let serving = Rc::new(Serving { relay, policy, terms, groups: Rc::clone(&groups) });
             // One that changes between tcp and http is another: its connections go on, or finish, by what they began with.
             let listening = match before.entry(Arc::clone(&config.name)) {

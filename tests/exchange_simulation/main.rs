@@ -235,7 +235,7 @@ fn terms(snapshot: &Snapshot, manners: Manners, dice: &mut fastrand::Rng) -> (Te
     let of_http = HttpGroup { version, response_timeout, ..group.http.clone().expect("an http group") };
     let group = config::TargetGroup { http: Some(of_http.clone()), ..config::TargetGroup::clone(group) };
     let snapshot = Snapshot { groups: vec![Arc::new(group)], ..Snapshot::clone(snapshot) };
-    (Terms::new(&Arc::new(snapshot), &listener).expect("http"), http, of_http)
+    (Terms::new(&Arc::new(snapshot), &listener, None).expect("http"), http, of_http)
 }
 
 /// What the shard does to the connection, at which step.

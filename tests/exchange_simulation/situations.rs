@@ -34,7 +34,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let snapshot = Arc::new(crate::snapshot());
-        let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
+        let terms = Terms::new(&snapshot, &snapshot.listeners[0], None).expect("http");
         let minute = Duration::from_secs(60);
         let keep_alive = KeepAlive { idle_max: 8, idle_timeout: minute, lifetime: 60 * minute };
         let settings = Settings { keep_alive, idle_timeout: minute, retries: 2, connect_fails: 0 };

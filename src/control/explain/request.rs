@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::answer::{Action, Brought, Chosen, Condition, Group, Refusal, Request, Rule, Session};
@@ -26,7 +27,7 @@ pub(super) fn explain(
         snapshot: Arc::clone(snapshot),
         listener: Arc::clone(listener),
         http: Arc::clone(http),
-        router: http.router.clone(),
+        router: Rc::new(http.router.clone()),
     };
     let mut head = RequestHead::new();
     match head.read(&written(asked, listener)) {

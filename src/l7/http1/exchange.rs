@@ -449,7 +449,7 @@ mod tests {
         let text = "[[listener]]\nname = \"web\"\nprotocol = \"http\"\naddress = \"192.0.2.1:80\"\n\
                     default_action = { fixed_response = { status = 200 } }\n";
         let snapshot = Arc::new(config::parse("test", text, Mode::Demo).expect("a good config"));
-        let terms = Terms::new(&snapshot, &snapshot.listeners[0]).expect("http");
+        let terms = Terms::new(&snapshot, &snapshot.listeners[0], None).expect("http");
         let mut exchange = Exchange::new(Instant::now());
         exchange.record.terms = Some(Rc::new(terms));
         exchange.lines.resize(64 << 10, b'x');
