@@ -77,11 +77,7 @@ fn main() {
         println!("./x bench changes runs this: about a quarter of a minute, once it is built");
         return;
     }
-    ending::watch_signals();
-    if let Err(error) = run(&args) {
-        eprintln!("changes: {error}");
-        std::process::exit(1);
-    }
+    ending::run("changes", || run(&args));
 }
 
 fn run(args: &Args) -> Result<()> {

@@ -80,11 +80,7 @@ fn main() {
         println!("./x bench generators runs this: about {} minutes", CASES.len() * 2 * 25 / 60 + 1);
         return;
     }
-    ending::watch_signals();
-    if let Err(error) = run(&args) {
-        eprintln!("generators: {error}");
-        std::process::exit(1);
-    }
+    ending::run("generators", || run(&args));
 }
 
 fn run(args: &Args) -> Result<()> {

@@ -17,8 +17,17 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
+/// Runs a bench to its end, whatever that is.
+pub fn run(name: &str, bench: impl FnOnce() -> Result<()>) {
+    watch_signals();
+    if let Err(error) = bench() {
+        eprintln!("{name}: {error}");
+        std::process::exit(1);
+    }
+}
+
 /// Ctrl-c and SIGTERM end the run through its guards, not past them.
-pub fn watch_signals() {
+fn watch_signals() {
     std::thread::spawn(|| {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
         runtime.block_on(async {

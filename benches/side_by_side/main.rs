@@ -87,11 +87,7 @@ fn main() {
         let _ = Args::command().print_help();
         return;
     }
-    ending::watch_signals();
-    if let Err(error) = run(&args) {
-        eprintln!("side_by_side: {error}");
-        std::process::exit(1);
-    }
+    ending::run("side_by_side", || run(&args));
 }
 
 fn run(args: &Args) -> Result<()> {

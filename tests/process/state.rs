@@ -54,6 +54,7 @@ fn r_k4_a_torn_state_ends_the_start_and_the_command_it_gives_goes_on_with_the_pr
     assert!(Command::new("sh").args(["-ec", command]).status().expect("sh").success(), "{command}");
 
     let weir = Weir::start(config);
+    weir.says("serving");
     let log = weir.log();
     assert!(!log.lines().any(|line| line.contains("WARN") && line.contains("state_dir")), "{log}");
     assert!(folder.join("revision-2.aside").exists());

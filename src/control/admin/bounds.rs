@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::error::ApiError;
 
-/// From one change to the next in the long run: 100 a second. Among 1,000 targets one takes 10 ms (docs/PERFORMANCE.md), so this
+/// From one change to the next in the long run: 100 a second. Among 1,000 targets one takes 5 ms (docs/PERFORMANCE.md), so this
 /// is about what a large config bears and a small one hardly notices.
 const PERIOD: Duration = Duration::from_millis(10);
 /// So many may come at once: a tool that brings a thousand targets one by one is not slowed down.
